@@ -1,0 +1,10 @@
+"""What frontends and scripts use to talk to a node."""
+
+from __future__ import annotations
+
+from .client import Client, open_client
+from .daemon import start_daemon
+from .session import Attached, Drawn, Shown
+from .viewing import Viewing
+
+__all__ = ["Attached", "Client", "Drawn", "Shown", "Viewing", "open_client", "start_daemon"]

@@ -1,0 +1,158 @@
+"""The calls that frontends and scripts make on a node."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from loopsy_core.errors import Gone, NoDaemon
+from loopsy_core.home import Home
+from loopsy_core.kit import one_error
+from loopsy_core.links import Call, Conversation, connect_local, open_conversation
+from loopsy_core.wire import (
+    EndSession,
+    Event,
+    Item,
+    ListSessions,
+    NodeStatus,
+    Operation,
+    SessionInfo,
+    SessionList,
+    StartSession,
+    Status,
+    WatchEvents,
+    WatchSessions,
+    decode,
+    decode_event,
+)
+
+from .session import Attached, Drawn, open_attached
+from .viewing import Viewing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["Client", "open_client"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Client:
+    """A node's calls over one conversation.
+
+    Each method raises what the node answers (`LoopsyError` and its children), and `Gone` when
+    the connection is lost. A cancelled call is taken back on the node's side too.
+    """
+
+    def __init__(self, conversation: Conversation) -> None:
+        """Ask over `conversation`; `open_client` makes one to this machine's node."""
+        self._conversation = conversation
+
+    async def ask(self, operation: Operation[R]) -> R:
+        """Ask any operation of `loopsy_core.wire` and return its reply."""
+        return await self._conversation.ask(operation)
+
+    async def status(self) -> Status:
+        """Return how the node is."""
+        return await self.ask(NodeStatus())
+
+    async def sessions(self) -> list[SessionInfo]:
+        """Return all sessions, the oldest first."""
+        return (await self.ask(ListSessions())).sessions
+
+    async def start_session(
+        self,
+        argv: Sequence[str] | None = None,
+        *,
+        name: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cols: int = 80,
+        rows: int = 24,
+    ) -> SessionInfo:
+        """Start a program on a terminal of its own; without `argv` the user's login shell.
+
+        `cols` and `rows` are the terminal's size in cells, 1 to 1000 each. Raises `BadRequest`
+        when the program or the directory `cwd` is not there.
+        """
+        return await self.ask(
+            StartSession(
+                argv=None if argv is None else list(argv),
+                name=name,
+                cwd=cwd,
+                env=dict(env or {}),
+                cols=cols,
+                rows=rows,
+            )
+        )
+
+    async def end_session(self, session: str) -> SessionInfo:
+        """End a session's program and return the session once it is gone.
+
+        `session` is an id, a unique beginning of one, or a name.
+        """
+        return await self.ask(EndSession(session=session))
+
+    def attach(
+        self, viewing: Viewing | str, *, cols: int, rows: int
+    ) -> AbstractAsyncContextManager[tuple[Attached, Drawn | None]]:
+        """Show a session and type into it; see `Attached`.
+
+        Pass the same `Viewing` again after a lost connection, and the output goes on where it
+        was, with nothing missing or doubled in either direction.
+        """
+        if isinstance(viewing, str):
+            viewing = Viewing(viewing)
+        return open_attached(self._conversation, viewing, cols, rows)
+
+    @asynccontextmanager
+    async def watch_sessions(self) -> AsyncGenerator[AsyncIterator[SessionList]]:
+        """Watch all sessions: iterate over the list as it is now and after each change."""
+        async with self._conversation.open_call(WatchSessions()) as call:
+            yield _Values(call, lambda item: decode(item.value, SessionList))
+
+    @asynccontextmanager
+    async def watch_events(self) -> AsyncGenerator[AsyncIterator[Event]]:
+        """Watch what happens at the node, from now on."""
+        async with self._conversation.open_call(WatchEvents()) as call:
+            yield _Values(call, lambda item: decode_event(item.value))
+
+
+class _Values(Generic[T]):
+    """Iterates over the Items of a call, each read as a value."""
+
+    def __init__(self, call: Call, read: Callable[[Item], T]) -> None:
+        self._call = call
+        self._read = read
+
+    def __aiter__(self) -> _Values[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while True:
+            piece = await self._call.receive()
+            if piece is None:
+                raise StopAsyncIteration
+            if not isinstance(piece, bytes):
+                return self._read(piece)
+
+
+@asynccontextmanager
+async def open_client(home: Home | None = None) -> AsyncGenerator[Client]:
+    """Connect to this machine's node, for as long as the block lasts.
+
+    `home` is the node's home: `LOOPSY_HOME` or `~/.loopsy` if not given. Raises `NoDaemon` when
+    no node runs there.
+    """
+    home = home or Home.find()
+    try:
+        channel = await connect_local(home.node_socket)
+    except Gone:
+        raise NoDaemon(
+            f"no node runs in {home.root}; `loopsy start` or `loopsy up` starts one"
+        ) from None
+    with one_error():
+        async with open_conversation(channel, opener=True) as conversation:
+            yield Client(conversation)

@@ -1,0 +1,131 @@
+"""A session seen from outside: its screen and output as they come, and typing into it."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from loopsy_core.errors import ProtocolViolation
+from loopsy_core.links import Call, Conversation
+from loopsy_core.wire import (
+    Ended,
+    Picture,
+    Resize,
+    Resized,
+    Resumed,
+    Typed,
+    decode_attached,
+)
+
+from .viewing import Viewing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["Attached", "Drawn", "Shown", "open_attached"]
+
+
+@attrs.frozen
+class Drawn:
+    """A whole screen; it replaces everything shown so far."""
+
+    vt: bytes = attrs.field(repr=False)
+    """Terminal output that reproduces the screen on a fresh terminal of this size."""
+    cols: int
+    rows: int
+    title: str
+
+
+Shown: TypeAlias = bytes | Drawn | Resized | Ended
+"""Output, a whole screen, a new size (in cells), or the end of the program."""
+
+
+class Attached:
+    """A live view of a session; `open_attached` makes it. One task receives, any may type."""
+
+    def __init__(self, call: Call, viewing: Viewing) -> None:
+        """Show what `call` brings to `viewing`."""
+        self._call = call
+        self._viewing = viewing
+        self._waiting: deque[Shown] = deque()
+
+    async def receive(self) -> Shown:
+        """Wait for the next thing to show; after `Ended` nothing more comes.
+
+        Raises `Gone` when the connection is lost: open again with the same `Viewing` and
+        nothing is missing.
+        """
+        while True:
+            piece = await self._call.receive()
+            if piece is None:
+                raise ProtocolViolation("the host stopped without saying why")
+            if isinstance(piece, bytes):
+                self._viewing.shown(piece)
+                return piece
+            item = decode_attached(piece.value)
+            match item:
+                case Picture():
+                    return await self._draw(item)
+                case Resized() | Ended():
+                    return item
+                case Typed():
+                    self._viewing.confirmed(item)
+                case Resumed():
+                    raise ProtocolViolation("the host resumes in the middle of the stream")
+
+    async def begin(self) -> Drawn | None:
+        """Wait for the first item: a whole screen, or None when the output just goes on."""
+        piece = await self._call.receive()
+        if piece is None or isinstance(piece, bytes):
+            raise ProtocolViolation("the host began with something else than its screen")
+        item = decode_attached(piece.value)
+        match item:
+            case Picture():
+                return await self._draw(item)
+            case Resumed():
+                await self._send_again(item)
+                return None
+            case _:
+                raise ProtocolViolation("the host began with something else than its screen")
+
+    async def type(self, data: bytes) -> None:
+        """Type `data`; if the connection is lost on the way, it is sent again on the next."""
+        self._viewing.typed(data)
+        await self._call.send(data)
+
+    async def wish_size(self, cols: int, rows: int) -> None:
+        """Tell which size, in cells, this viewer would like the terminal to have."""
+        await self._call.send_item(Resize(cols, rows))
+
+    async def _draw(self, item: Picture) -> Drawn:
+        parts: list[bytes] = []
+        missing = item.length
+        while missing:
+            piece = await self._call.receive()
+            if not isinstance(piece, bytes) or len(piece) > missing:
+                raise ProtocolViolation("the host's picture is not as long as announced")
+            parts.append(piece)
+            missing -= len(piece)
+        await self._send_again(item)
+        return Drawn(b"".join(parts), item.cols, item.rows, item.title)
+
+    async def _send_again(self, item: Picture | Resumed) -> None:
+        if unconfirmed := self._viewing.began(item):
+            await self._call.send(unconfirmed)
+
+
+@asynccontextmanager
+async def open_attached(
+    conversation: Conversation, viewing: Viewing, cols: int, rows: int
+) -> AsyncGenerator[tuple[Attached, Drawn | None]]:
+    """Attach to the session of `viewing` over `conversation`; leaving the block detaches.
+
+    Yields the view and the first screen, None when a former view of the same `viewing` goes
+    on where it was.
+    """
+    async with conversation.open_call(viewing.request(cols, rows)) as call:
+        attached = Attached(call, viewing)
+        yield attached, await attached.begin()

@@ -1,0 +1,74 @@
+"""What a viewer of a session knows: where it stands, and what it typed that may be lost.
+
+PROTOCOL.md section 5, the viewer's side, as pure state: it survives the connection, so that
+after a reconnect no byte of output is missing or doubled, and none of what was typed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from loopsy_core.errors import Busy, ProtocolViolation
+from loopsy_core.wire import AttachSession, Picture, Resumed, Typed
+
+__all__ = ["Viewing"]
+
+MAX_UNCONFIRMED: Final = 1 << 20
+"""Typed bytes that are kept until the host is known to have them."""
+
+
+class Viewing:
+    """One viewer of one session, across its connections."""
+
+    def __init__(self, session: str, *, view_only: bool = False) -> None:
+        """Begin without having seen anything of `session`."""
+        self.session = session
+        self.view_only = view_only
+        self._viewer = secrets.token_bytes(16)
+        self._epoch: str | None = None
+        self._offset = 0
+        self._confirmed = 0  # typed bytes that the host has
+        self._unconfirmed = bytearray()  # typed after those
+
+    def request(self, cols: int, rows: int) -> AttachSession:
+        """Return what to ask on a new connection."""
+        return AttachSession(
+            session=self.session,
+            viewer=self._viewer,
+            cols=cols,
+            rows=rows,
+            view_only=self.view_only,
+            epoch=self._epoch,
+            offset=None if self._epoch is None else self._offset,
+            typed=self._confirmed,
+        )
+
+    def began(self, item: Resumed | Picture) -> bytes:
+        """Note where the output goes on; return what was typed and must be sent again."""
+        if isinstance(item, Resumed) and (item.epoch, item.offset) != (self._epoch, self._offset):
+            raise ProtocolViolation("the host resumes from where we never were")
+        if item.epoch != self._epoch and self._epoch is not None:
+            self._confirmed, self._unconfirmed = item.typed, bytearray()
+        self._epoch = item.epoch
+        self._offset = item.offset
+        self.confirmed(Typed(item.typed))
+        return bytes(self._unconfirmed)
+
+    def shown(self, data: bytes) -> None:
+        """Note that output was taken over; from now on it will not come again."""
+        self._offset += len(data)
+
+    def typed(self, data: bytes) -> None:
+        """Note what is about to be sent; raises `Busy` when too much is unconfirmed."""
+        if len(self._unconfirmed) + len(data) > MAX_UNCONFIRMED:
+            raise Busy("too much was typed that the session has not taken yet")
+        self._unconfirmed += data
+
+    def confirmed(self, item: Typed) -> None:
+        """Forget typed bytes that the host has."""
+        count = item.total - self._confirmed
+        if not 0 <= count <= len(self._unconfirmed):
+            raise ProtocolViolation("the host has bytes that we never typed")
+        del self._unconfirmed[:count]
+        self._confirmed = item.total

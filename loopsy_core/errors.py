@@ -1,0 +1,117 @@
+"""What can go wrong, named by whose fault it is and what to do about it.
+
+Every error that crosses a call, reaches a person or ends a command is one of these. Each
+kind has a stable `code`, which travels on the wire and stands in `--json` output, and the
+HTTP `status` that says the same to a web client. Foreign errors (`OSError`, libraries') are
+turned into ours at the edge where they enter.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BadRequest",
+    "Busy",
+    "Gone",
+    "LoopsyError",
+    "Misconfigured",
+    "NoDaemon",
+    "NotFound",
+    "ProtocolViolation",
+    "Refused",
+    "error_from_code",
+]
+
+
+class LoopsyError(Exception):
+    """Something failed, and the message says what happened and what to try.
+
+    Raised as itself it means our own fault: a bug, or a machine that lets us down.
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str) -> None:
+        """Keep `message`: one sentence or two, for a person."""
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequest(LoopsyError):  # noqa: N818 - reads as what it is at every raise
+    """The asker's fault: a value that cannot be. Asking again as it stands is pointless."""
+
+    code = "bad_request"
+    status = 400
+
+
+class Refused(LoopsyError):  # noqa: N818
+    """The asker may not: no grant, a wrong code, an unknown or revoked key."""
+
+    code = "refused"
+    status = 403
+
+
+class NotFound(LoopsyError):  # noqa: N818
+    """There is no such session, peer, phone or file."""
+
+    code = "not_found"
+    status = 404
+
+
+class Gone(LoopsyError):  # noqa: N818
+    """The other side went away; the same request may succeed once it is back."""
+
+    code = "gone"
+    status = 503
+
+
+class NoDaemon(Gone):
+    """No node runs in this home."""
+
+    code = "no_daemon"
+
+
+class Busy(LoopsyError):  # noqa: N818
+    """Too much at once, or held by somebody else; later may work."""
+
+    code = "busy"
+    status = 429
+
+
+class Misconfigured(LoopsyError):  # noqa: N818
+    """A file, permission or setting on this machine must be mended first."""
+
+    code = "misconfigured"
+
+
+class ProtocolViolation(LoopsyError):  # noqa: N818
+    """The other side sent what the protocol does not allow; the connection ends."""
+
+    code = "protocol"
+    status = 400
+
+
+_KINDS: dict[str, type[LoopsyError]] = {
+    kind.code: kind
+    for kind in (
+        LoopsyError,
+        BadRequest,
+        Refused,
+        NotFound,
+        Gone,
+        NoDaemon,
+        Busy,
+        Misconfigured,
+        ProtocolViolation,
+    )
+}
+
+
+def error_from_code(code: str, message: str) -> LoopsyError:
+    """Return the error that the other side of a call named by `code`.
+
+    A code from a newer version than ours becomes a plain `LoopsyError`.
+    """
+    return _KINDS.get(code, LoopsyError)(message)

@@ -1,0 +1,270 @@
+"""The settings of a node: frozen, checked once, and every one of them has a default."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from .config_file import ConfigFile, boolean, list_of, number, optional, text
+from .identity import is_name
+from .units import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from .config_file import Section
+
+__all__ = [
+    "Config",
+    "DiscoveryConfig",
+    "ExecutionConfig",
+    "RateLimitsConfig",
+    "RelayConfig",
+    "ServerConfig",
+    "TransferConfig",
+    "default_config_text",
+    "load_config",
+]
+
+_RELAY_URL: Final = re.compile(r"(?:https?|wss?)://[^\s/?#@]+(?:/[^\s?#@]*)?")
+_HOST: Final = re.compile(r"[^\s/@#?]+")
+
+
+def _home_folders(*written: str) -> tuple[Path, ...]:
+    # When a Config is made and not when this is imported: HOME may change in between (tests do).
+    return tuple(Path(path).expanduser() for path in written)
+
+
+@attrs.frozen
+class ServerConfig:
+    """Where the local HTTP door is (port 0: any free one), and this node's name, if it has one.
+
+    The machine link takes the next port.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 19532
+    name: str | None = None
+
+
+@attrs.frozen
+class ExecutionConfig:
+    """Which programs are refused, how many jobs run at once, and for how many seconds at most."""
+
+    denylist: tuple[str, ...] = ("rm", "rmdir", "format", "mkfs", "dd", "shutdown", "reboot")
+    max_concurrent: int = 10
+    default_timeout: float = 300.0
+
+
+@attrs.frozen
+class TransferConfig:
+    """Which folders files may come from and go to, all absolute, and how large they may be.
+
+    A denied path inside of an allowed one is denied. `max_file_size` is in bytes, None for any.
+    """
+
+    allowed_paths: tuple[Path, ...] = attrs.field(factory=lambda: _home_folders("~"))
+    denied_paths: tuple[Path, ...] = attrs.field(
+        factory=lambda: _home_folders("~/.ssh", "~/.gnupg")
+    )
+    max_file_size: int | None = None
+
+
+@attrs.frozen
+class RateLimitsConfig:
+    """Requests a minute that each contact may make; the local user has no limit."""
+
+    execute: int = 30
+    transfer: int = 10
+    context: int = 60
+
+
+@attrs.frozen
+class DiscoveryConfig:
+    """Whether to look for peers on the LAN, and peers to try besides (`host` or `host:port`)."""
+
+    enabled: bool = True
+    manual_peers: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class RelayConfig:
+    """The relay that phones come through (http, https, ws or wss; no slash at the end), or None."""
+
+    url: str | None = None
+
+
+@attrs.frozen
+class Config:
+    """All settings; `Config()` is what a node without a config file runs with."""
+
+    server: ServerConfig = attrs.field(factory=ServerConfig)
+    execution: ExecutionConfig = attrs.field(factory=ExecutionConfig)
+    transfer: TransferConfig = attrs.field(factory=TransferConfig)
+    rate_limits: RateLimitsConfig = attrs.field(factory=RateLimitsConfig)
+    discovery: DiscoveryConfig = attrs.field(factory=DiscoveryConfig)
+    relay: RelayConfig = attrs.field(factory=RelayConfig)
+
+
+def load_config(path: Path) -> Config:
+    """Read the settings at `path`; what is not set there, or no file at all, means the default.
+
+    Raises `Misconfigured` for whatever is wrong with the file, naming it, the line and the key:
+    an unreadable file, one over 1 MiB, bad YAML, an unknown or repeated key, a wrong value.
+    """
+    file = ConfigFile(path)
+    config = Config(
+        server=_server(file.section("server")),
+        execution=_execution(file.section("execution")),
+        transfer=_transfer(file.section("transfer")),
+        rate_limits=_rate_limits(file.section("rateLimits")),
+        discovery=_discovery(file.section("discovery")),
+        relay=_relay(file.section("relay")),
+    )
+    file.finish()
+    return config
+
+
+def default_config_text() -> str:
+    """Return the file that `loopsy init` writes: every setting at its default, explained."""
+    return _DEFAULT_TEXT
+
+
+def _server(section: Section) -> ServerConfig:
+    default = ServerConfig()
+    server = ServerConfig(
+        host=section.take("host", text("an address or a host's name", _host), default.host),
+        port=section.take("port", number(0, 65535), default.port),
+        name=section.take(
+            "name",
+            optional(text("1 to 63 letters, digits and . _ - with a letter or digit first", _name)),
+            default.name,
+        ),
+    )
+    section.finish()
+    return server
+
+
+def _execution(section: Section) -> ExecutionConfig:
+    default = ExecutionConfig()
+    execution = ExecutionConfig(
+        denylist=section.take("denylist", list_of(text("a program's name", str)), default.denylist),
+        max_concurrent=section.take("maxConcurrent", number(1, 10_000), default.max_concurrent),
+        default_timeout=section.take(
+            "defaultTimeout",
+            text("a duration such as 30s, 5m, 2h or 7d", parse_duration),
+            default.default_timeout,
+        ),
+    )
+    section.finish()
+    return execution
+
+
+def _transfer(section: Section) -> TransferConfig:
+    default = TransferConfig()
+    transfer = TransferConfig(
+        allowed_paths=section.take("allowedPaths", list_of(_folder), default.allowed_paths),
+        denied_paths=section.take("deniedPaths", list_of(_folder), default.denied_paths),
+        max_file_size=section.take(
+            "maxFileSize",
+            optional(text("a size such as 64K, 500M or 2G", parse_size)),
+            default.max_file_size,
+        ),
+    )
+    section.finish()
+    return transfer
+
+
+def _rate_limits(section: Section) -> RateLimitsConfig:
+    default = RateLimitsConfig()
+    a_minute = number(1, 1_000_000)
+    limits = RateLimitsConfig(
+        execute=section.take("execute", a_minute, default.execute),
+        transfer=section.take("transfer", a_minute, default.transfer),
+        context=section.take("context", a_minute, default.context),
+    )
+    section.finish()
+    return limits
+
+
+def _discovery(section: Section) -> DiscoveryConfig:
+    default = DiscoveryConfig()
+    discovery = DiscoveryConfig(
+        enabled=section.take("enabled", boolean, default.enabled),
+        manual_peers=section.take(
+            "manualPeers", list_of(text("host or host:port", _host)), default.manual_peers
+        ),
+    )
+    section.finish()
+    return discovery
+
+
+def _relay(section: Section) -> RelayConfig:
+    relay = RelayConfig(
+        url=section.take(
+            "url",
+            optional(text("an address such as https://relay.example.org", _relay_url)),
+            RelayConfig().url,
+        )
+    )
+    section.finish()
+    return relay
+
+
+def _host(written: str) -> str | None:
+    return written if _HOST.fullmatch(written) else None
+
+
+def _name(written: str) -> str | None:
+    return written if is_name(written) else None
+
+
+def _relay_url(written: str) -> str | None:
+    return written.rstrip("/") if _RELAY_URL.fullmatch(written) else None
+
+
+def _absolute(written: str) -> Path | None:
+    try:
+        # Here, so that nobody who later compares with a denied path can forget to.
+        path = Path(written).expanduser()
+    except RuntimeError:  # no HOME, or ~somebody who does not exist
+        return None
+    return path if path.is_absolute() else None
+
+
+_folder: Final = text("a path that begins with / or ~", _absolute, tilde=True)
+
+_DEFAULT_TEXT: Final = """\
+# The settings of this node. Each stands at its default; after a change: loopsy restart
+# Durations are written 30s, 5m, 2h or 7d, sizes 64K, 500M or 2G.
+
+server:
+  host: 127.0.0.1       # where the local HTTP API listens
+  port: 19532           # and its port; the machine link (loopsy start --lan) takes the next
+  name: null            # what others call this machine; null for its host name
+
+execution:
+  # Catches accidents, not attackers: what a contact may do is decided by its grants.
+  denylist: [rm, rmdir, format, mkfs, dd, shutdown, reboot]
+  maxConcurrent: 10     # jobs at once
+  defaultTimeout: 5m    # for a job that does not ask for another
+
+transfer:
+  allowedPaths: [~]     # the folders that files may come from and go to
+  # Denied inside of those, as the home of Loopsy always is.
+  deniedPaths: [~/.ssh, ~/.gnupg]
+  maxFileSize: null     # null for any size
+
+rateLimits:             # requests a minute, for each contact; you yourself have no limit
+  execute: 30
+  transfer: 10
+  context: 60
+
+discovery:
+  enabled: true         # find machines on the local network
+  manualPeers: []       # machines to try besides: [kai.local, "192.168.1.7:19533"]
+
+relay:
+  url: null             # where your phones come through: loopsy relay configure URL
+"""

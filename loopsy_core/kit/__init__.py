@@ -1,0 +1,29 @@
+"""Tools on trio that know nothing of Loopsy."""
+
+from __future__ import annotations
+
+from .broadcast import Broadcast, Missed, Subscription
+from .byte_log import ByteLog, Lagged
+from .database import Database, open_database
+from .keep import Backoff, contained, keep_running, one_error
+from .pace import Buckets, TokenBucket, Window
+from .watched import Changes, Watched
+
+__all__ = [
+    "Backoff",
+    "Broadcast",
+    "Buckets",
+    "ByteLog",
+    "Changes",
+    "Database",
+    "Lagged",
+    "Missed",
+    "Subscription",
+    "TokenBucket",
+    "Watched",
+    "Window",
+    "contained",
+    "keep_running",
+    "one_error",
+    "open_database",
+]

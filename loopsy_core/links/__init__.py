@@ -1,0 +1,34 @@
+"""How bytes travel: channels of whole messages, and the calls on them.
+
+Whatever needs a WebSocket or the cryptography library is in `links.relay`, imported on its own.
+"""
+
+from __future__ import annotations
+
+from .channel import Channel, FramedChannel, SealedChannel, receive_one
+from .conversation import (
+    PASSED_ON,
+    Answerer,
+    Asked,
+    Call,
+    Conversation,
+    Stream,
+    open_conversation,
+)
+from .local import connect_local, serve_local
+
+__all__ = [
+    "PASSED_ON",
+    "Answerer",
+    "Asked",
+    "Call",
+    "Channel",
+    "Conversation",
+    "FramedChannel",
+    "SealedChannel",
+    "Stream",
+    "connect_local",
+    "open_conversation",
+    "receive_one",
+    "serve_local",
+]

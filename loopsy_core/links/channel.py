@@ -1,0 +1,113 @@
+"""Whole messages over any transport: framed on a stream, or sealed on another channel.
+
+One task sends on a channel and one receives; `conversation.py` is those two.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from loopsy_core.errors import Gone, ProtocolViolation
+from loopsy_core.wire import FrameDecoder, encode_frames
+
+if TYPE_CHECKING:
+    from loopsy_core.wire import SealedConnection
+
+__all__ = ["Channel", "FramedChannel", "SealedChannel"]
+
+RECEIVE_SIZE: Final = 131_072
+"""Bytes asked of a stream at once: several messages of a busy call."""
+
+
+class Channel(ABC):
+    """A two-way pipe of messages of 1 byte to 1 MiB, in order."""
+
+    @abstractmethod
+    async def send(self, messages: Sequence[bytes]) -> None:
+        """Send `messages`. Raises `Gone`; after a cancellation the channel is useless."""
+
+    @abstractmethod
+    async def receive(self) -> list[bytes]:
+        """Return the next messages, at least one.
+
+        Raises `Gone` at the end and `ProtocolViolation` for what is no message.
+        """
+
+    @abstractmethod
+    async def aclose(self, why: str = "bye") -> None:
+        """Close, telling the transport `why` where it can say so. Never raises."""
+
+
+class FramedChannel(Channel):
+    """Messages on a byte stream, each behind its length."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        """Take over `stream`."""
+        self._stream = stream
+        self._frames = FrameDecoder()
+
+    async def send(self, messages: Sequence[bytes]) -> None:
+        """Send `messages` in one write."""
+        try:
+            await self._stream.send_all(encode_frames(messages))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise Gone("the connection was lost") from None
+
+    async def receive(self) -> list[bytes]:
+        """Return what arrives next."""
+        while True:
+            try:
+                data = await self._stream.receive_some(RECEIVE_SIZE)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise Gone("the connection was lost") from None
+            if not data:
+                raise Gone("the connection was closed")
+            if messages := self._frames.feed(data):
+                return messages
+
+    async def aclose(self, why: str = "bye") -> None:  # noqa: ARG002 - a stream has no words
+        """Close the stream."""
+        await trio.aclose_forcefully(self._stream)
+
+
+class SealedChannel(Channel):
+    """Messages sealed on another channel."""
+
+    def __init__(self, transport: Channel, connection: SealedConnection) -> None:
+        """Use `transport` for the records of `connection`."""
+        self._transport = transport
+        self._connection = connection
+
+    async def send(self, messages: Sequence[bytes]) -> None:
+        """Seal and send."""
+        sealed: list[bytes] = []
+        for message in messages:
+            sealed += self._connection.seal(message)
+        await self._transport.send(sealed)
+
+    async def receive(self) -> list[bytes]:
+        """Receive and open."""
+        while True:
+            messages = [
+                message
+                for sealed in await self._transport.receive()
+                if (message := self._connection.open(sealed)) is not None
+            ]
+            if messages:
+                return messages
+
+    async def aclose(self, why: str = "bye") -> None:
+        """Close the transport."""
+        await self._transport.aclose(why)
+
+
+async def receive_one(channel: Channel) -> bytes:
+    """Return the one message that a handshake waits for, or raise `ProtocolViolation`."""
+    messages = await channel.receive()
+    if len(messages) != 1:
+        raise ProtocolViolation("more than one message where one was due")
+    return messages[0]

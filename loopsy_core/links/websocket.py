@@ -1,0 +1,140 @@
+"""Whole messages over a WebSocket, as a client: how nodes and machines reach a relay."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import trio
+import trio_websocket
+
+from loopsy_core.errors import Busy, Gone, LoopsyError, ProtocolViolation, Refused
+from loopsy_core.kit import one_error
+from loopsy_core.wire import MAX_MESSAGE
+
+from .channel import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+__all__ = ["WebSocketChannel", "open_websocket_channel"]
+
+SUBPROTOCOL: Final = "loopsy.v1"
+OPENING: Final = 10.0
+"""Seconds for everything until the WebSocket is open, and for closing it."""
+PING_EVERY: Final = 15.0
+PONG_WITHIN: Final = 10.0
+MAX_TRANSPORT_MESSAGE: Final = MAX_MESSAGE + 1024
+"""A sealed message in its envelope."""
+
+# trio-websocket logs every lost connection at warning or above; we raise, and say it once.
+logging.getLogger("trio-websocket").setLevel(logging.CRITICAL)
+
+
+class WebSocketChannel(Channel):
+    """Binary messages over an open WebSocket."""
+
+    def __init__(self, socket: trio_websocket.WebSocketConnection) -> None:
+        """Take over `socket`."""
+        self._socket = socket
+
+    async def send(self, messages: Sequence[bytes]) -> None:
+        """Send each of `messages`."""
+        try:
+            for message in messages:
+                await self._socket.send_message(message)
+        except trio_websocket.ConnectionClosed as error:
+            raise _closed(error) from None
+
+    async def receive(self) -> list[bytes]:
+        """Return the next message; raises what the relay's close code means at the end."""
+        try:
+            message = await self._socket.get_message()
+        except trio_websocket.ConnectionClosed as error:
+            raise _closed(error) from None
+        if isinstance(message, str):
+            raise ProtocolViolation("text came where sealed bytes were due")
+        return [message]
+
+    async def keep_alive(self) -> None:
+        """Ping for ever; raise `Gone` when a pong stays away."""
+        while True:
+            await trio.sleep(PING_EVERY)
+            try:
+                with trio.fail_after(PONG_WITHIN):
+                    await self._socket.ping()
+            except trio.TooSlowError:
+                raise Gone("the relay does not answer any more") from None
+            except trio_websocket.ConnectionClosed as error:
+                raise _closed(error) from None
+
+    async def aclose(self, why: str = "bye") -> None:
+        """Close with a word, within a bounded time."""
+        with trio.move_on_after(OPENING):
+            await self._socket.aclose(1000, why)
+
+
+@asynccontextmanager
+async def open_websocket_channel(
+    url: str, path: str, bearer: str
+) -> AsyncGenerator[WebSocketChannel]:
+    """Connect to `path` of the relay at `url` (http or https), by the secret `bearer`.
+
+    Raises `Refused` when the relay does not accept the bearer, `Gone` when it cannot be reached
+    or does not answer within 10 s; the block's own errors pass through as they are.
+    """
+    address = "ws" + url.removeprefix("http") + path
+    subprotocols = (SUBPROTOCOL, f"loopsy.bearer.{bearer}")
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            try:
+                with trio.fail_after(OPENING):
+                    socket = await trio_websocket.connect_websocket_url(
+                        nursery,
+                        address,
+                        subprotocols=subprotocols,
+                        message_queue_size=32,
+                        max_message_size=MAX_TRANSPORT_MESSAGE,
+                        receive_buffer_size=131_072,
+                    )
+            except (trio_websocket.HandshakeError, trio.TooSlowError, OSError) as error:
+                raise _unreachable(url, error) from None
+            except trio_websocket.ConnectionClosed as error:
+                raise _unreachable(url, error) from None
+            channel = WebSocketChannel(socket)
+            try:
+                yield channel
+            finally:
+                with trio.move_on_after(1.0, shield=True):
+                    await channel.aclose()
+                nursery.cancel_scope.cancel()
+
+
+def _unreachable(url: str, error: Exception) -> LoopsyError:
+    if isinstance(error, trio_websocket.ConnectionRejected):
+        if error.status_code in (401, 403):
+            return Refused(f"the relay {url} does not know us any more")
+        if error.status_code == 429:
+            return Busy(f"the relay {url} asks us to wait")
+        return Gone(f"{url} does not answer like a Loopsy relay (HTTP {error.status_code})")
+    if isinstance(error, OSError):
+        return Gone(f"the relay {url} cannot be reached: {error.strerror or error}")
+    if isinstance(error, (trio.TooSlowError, trio_websocket.ConnectionTimeout)):
+        return Gone(f"the relay {url} does not answer")
+    return Gone(f"{url} does not answer like a Loopsy relay")
+
+
+def _closed(error: trio_websocket.ConnectionClosed) -> LoopsyError:
+    """Put a close code of PROTOCOL.md section 6 into one of our errors."""
+    code = error.reason.code if error.reason is not None else 1006
+    why = (error.reason.reason if error.reason is not None else None) or ""
+    if code == 4401:
+        return Refused("the relay does not know this phone any more")
+    if code == 4410 and why.startswith(("wrong_code", "offer_gone", "unknown_key", "revoked")):
+        return Refused(why)
+    if code in (4404, 4411):
+        return Gone("the machine is not connected to its relay")
+    if code == 4429:
+        return Busy("the relay asks us to wait")
+    return Gone(why or "the connection to the relay was lost")

@@ -1,0 +1,11 @@
+"""Runs a node: `python -m loopsy_core.node HOME`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from .daemon import main
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

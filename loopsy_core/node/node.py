@@ -1,0 +1,188 @@
+"""The composition root: a node is its parts, opened inside one another and left in order."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from loopsy_core import __version__
+from loopsy_core.home import Home, load_config, load_identity, lock_file
+from loopsy_core.kit import Broadcast, open_database
+from loopsy_core.links import Channel, open_conversation, serve_local
+from loopsy_core.peers import MIGRATIONS, open_book
+from loopsy_core.sessions import HostLink, open_host_link
+from loopsy_core.wire import (
+    Event,
+    ListSessions,
+    PairingOffer,
+    OfferPairing,
+    RelayChanged,
+    RelayStatus,
+    Status,
+)
+
+from .grants import LOCAL, Asker
+from .phones import Phones
+from .relaying import Relaying, open_relaying
+from .router import Router
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from loopsy_core.home import Identity, PeerId
+    from loopsy_core.links import Asked
+    from loopsy_core.links.relay import PhoneChannel
+
+__all__ = ["Node", "open_node"]
+
+GOODBYE: Final = 0.5
+"""Seconds in which whoever asked for an end gets the reply and hangs up."""
+
+_log = logging.getLogger("loopsy.node")
+
+
+class Node:
+    """One machine's node; `open_node` makes it."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        host: HostLink,
+        phones: Phones,
+        events: Broadcast[Event],
+        nursery: trio.Nursery,
+    ) -> None:
+        """Put the parts together."""
+        self.identity = identity
+        self.version = __version__
+        self.host = host
+        self.phones = phones
+        self.events = events
+        self.relaying: Relaying
+        self._nursery = nursery
+        self._started = time.monotonic()
+        self._stopping = trio.Event()
+        self._router = Router(self)
+
+    async def serve(self, channel: Channel, asker: Asker) -> None:
+        """Answer one caller's requests until it leaves."""
+
+        async def answer(asked: Asked) -> object:
+            return await self._router.answer(asker, asked)
+
+        async with open_conversation(channel, opener=False, answer=answer) as conversation:
+            await conversation.wait_closed()
+
+    async def serve_local(self, channel: Channel) -> None:
+        """Answer a program of this machine's user."""
+        await self.serve(channel, LOCAL)
+
+    async def serve_phone(self, channel: PhoneChannel) -> None:
+        """Answer a phone, once it has shown who it is."""
+        await self.phones.serve(channel, self.serve)
+
+    async def status(self) -> Status:
+        """Return how the node is."""
+        return Status(
+            node_id=self.identity.id,
+            name=self.identity.name,
+            version=self.version,
+            uptime=time.monotonic() - self._started,
+            relay=self.relaying.status.value,
+            sessions=await self.sessions_alive(),
+            phones=len(self.phones.list()),
+        )
+
+    async def sessions_alive(self) -> int:
+        """Return how many sessions run."""
+        host = await self.host.find()
+        if host is None:
+            return 0
+        return sum(session.alive for session in (await host.ask(ListSessions())).sessions)
+
+    async def offer_pairing(self, request: OfferPairing) -> PairingOffer:
+        """Offer a phone to pair, through the relay in use."""
+        return await self.phones.offer(request, self.relaying)
+
+    async def use_relay(self, url: str, registration_secret: str | None = None) -> RelayStatus:
+        """Use the relay at `url`, registering there if need be."""
+        return await self.relaying.ensure(url, registration_secret)
+
+    def stop_soon(self) -> None:
+        """Let `wait_stopped` return."""
+        self._stopping.set()
+
+    async def wait_stopped(self) -> None:
+        """Wait until somebody asks the node to stop."""
+        await self._stopping.wait()
+
+    def stop_after(self, asked: Asked) -> None:
+        """Stop once the asker has its reply and left, or after a moment."""
+        self._nursery.start_soon(self._stop_after, asked)
+
+    async def _stop_after(self, asked: Asked) -> None:
+        with trio.move_on_after(GOODBYE):
+            await asked.wait_left()
+        self.stop_soon()
+
+    def forget_after(self, asked: Asked, contact: PeerId) -> None:
+        """Forget a contact once it has the reply to its own request, or after a moment."""
+        self._nursery.start_soon(self._forget_after, asked, contact)
+
+    async def _forget_after(self, asked: Asked, contact: PeerId) -> None:
+        with trio.move_on_after(GOODBYE):
+            await asked.wait_left()
+        await self.phones.forget(contact, self.relaying)
+
+    async def publish_relay_changes(self) -> None:
+        """Publish how the link to the relay stands, whenever it changes."""
+        async for status in self.relaying.status.changes():
+            self.events.publish(RelayChanged(status.url, status.connected, status.problem))
+
+
+@asynccontextmanager
+async def open_node(home: Home | None = None) -> AsyncGenerator[Node]:
+    """Run the node of a home for as long as the block lasts; its sessions outlive it.
+
+    The home must exist (`loopsy init` makes it). Raises `Busy` when a node runs there already,
+    `Misconfigured` when a file or permission there must be mended first.
+    """
+    home = home or Home.find()
+    home.check()
+    with lock_file(home.node_lock):
+        config = load_config(home.config)
+        identity = load_identity(home, config.server.name)
+        events: Broadcast[Event] = Broadcast()
+        async with (
+            open_database(home.database, MIGRATIONS) as database,
+            open_book(database) as book,
+            open_host_link(home) as host,
+            trio.open_nursery() as nursery,
+        ):
+            phones = Phones(identity, __version__, book, events)
+            node = Node(identity, host, phones, events, nursery)
+            async with open_relaying(home, identity.name, node.serve_phone) as relaying:
+                node.relaying = relaying
+                nursery.start_soon(node.publish_relay_changes)
+                if config.relay.url is not None:
+                    nursery.start_soon(_use_configured_relay, node, config.relay.url)
+                await nursery.start(serve_local, home.node_socket, node.serve_local)
+                _log.info("ready: %s (%s)", identity.name, identity.id[:8])
+                yield node
+                nursery.cancel_scope.cancel()
+
+
+async def _use_configured_relay(node: Node, url: str) -> None:
+    """Register with the relay that config.yaml names; the link then keeps itself up."""
+    from loopsy_core.errors import LoopsyError
+
+    if node.relaying.url == url:
+        return
+    try:
+        await node.use_relay(url)
+    except LoopsyError as error:
+        _log.warning("the relay of config.yaml cannot be used: %s", error)

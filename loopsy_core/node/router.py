@@ -1,0 +1,141 @@
+"""What each request does here: checks the grant, then acts or passes the call on to the host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from loopsy_core.errors import BadRequest, Gone, Refused
+from loopsy_core.links import PASSED_ON, Asked
+from loopsy_core.wire import (
+    OPERATIONS,
+    AttachSession,
+    ConfigureRelay,
+    EndSession,
+    Forget,
+    Hello,
+    HelloReply,
+    ListPhones,
+    ListSessions,
+    NodeStatus,
+    Nothing,
+    OfferPairing,
+    PhoneList,
+    RemoveSession,
+    RenameSession,
+    ResizeSession,
+    RevokePhone,
+    SessionList,
+    ShowRelay,
+    StartSession,
+    StopNode,
+    StopReply,
+    UnsetRelay,
+    WatchEvents,
+    WatchSessions,
+    decode,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from .grants import Asker
+    from .node import Node
+
+__all__ = ["Router"]
+
+_NEEDS_HOST: Final = frozenset((StartSession.op, WatchSessions.op))
+"""Requests that start a host when there is none; for all others no host means no session."""
+_FOR_HOST: Final = _NEEDS_HOST | {
+    ListSessions.op,
+    AttachSession.op,
+    ResizeSession.op,
+    RenameSession.op,
+    EndSession.op,
+    RemoveSession.op,
+}
+
+
+class Router:
+    """One for all doors."""
+
+    def __init__(self, node: Node) -> None:
+        """Act on `node`."""
+        self._node = node
+
+    async def answer(self, asker: Asker, asked: Asked) -> object:
+        """Act on one request of `asker`; what is returned is the reply."""
+        operation = OPERATIONS.get(asked.op)
+        if operation is None:
+            raise BadRequest(f"this version of Loopsy does not know {asked.op!r}")
+        asker.check(operation)
+        if asked.to is not None and asked.to != self._node.identity.id:
+            raise BadRequest("this version of Loopsy does not pass calls on to other machines")
+        if asked.op in _FOR_HOST:
+            return await self._pass_to_host(asker, asked)
+        return await self._act(asker, asked)
+
+    async def _pass_to_host(self, asker: Asker, asked: Asked) -> object:
+        host = self._node.host
+        if asked.op in _NEEDS_HOST:
+            conversation = await host.need()
+        else:
+            found = await host.find()
+            if found is None:
+                if asked.op == ListSessions.op:
+                    return SessionList([])
+                raise Gone("no session runs on this machine; `loopsy shell` starts one")
+            conversation = found
+        params = bytes(asked.params)
+        if asked.op == AttachSession.op and not asker.may("type"):
+            request = decode(params, AttachSession)
+            params = encode(msgspec.structs.replace(request, view_only=True))
+        asked.pass_on(conversation, asked.op, params)
+        return PASSED_ON
+
+    async def _act(self, asker: Asker, asked: Asked) -> object:  # noqa: PLR0911 - one per request
+        node = self._node
+        match asked.op:
+            case Hello.op:
+                return HelloReply(
+                    node_id=node.identity.id,
+                    name=node.identity.name,
+                    version=node.version,
+                    grants=sorted(asker.grants),
+                    contact=asker.contact or "local",
+                )
+            case NodeStatus.op:
+                return await node.status()
+            case StopNode.op:
+                alive = await node.sessions_alive()
+                node.stop_after(asked)
+                return StopReply(alive)
+            case WatchEvents.op:
+                with node.events.subscribe() as events:
+                    async for event in events:
+                        await asked.send_item(event)
+                raise Gone("the node is leaving")
+            case OfferPairing.op:
+                request = decode(asked.params, OfferPairing)
+                return await node.phones.offer(request, node.relaying)
+            case ListPhones.op:
+                return PhoneList(node.phones.list())
+            case RevokePhone.op:
+                phone = decode(asked.params, RevokePhone).phone
+                return await node.phones.revoke(phone, node.relaying)
+            case Forget.op:
+                if asker.contact is None:
+                    raise Refused("only a paired phone can ask to be forgotten")
+                node.forget_after(asked, asker.contact)
+                return Nothing()
+            case ConfigureRelay.op:
+                configure = decode(asked.params, ConfigureRelay)
+                return await node.relaying.configure(
+                    configure.url, configure.registration_secret
+                )
+            case ShowRelay.op:
+                return node.relaying.status.value
+            case UnsetRelay.op:
+                return await node.relaying.unset()
+            case _:
+                raise AssertionError(asked.op)

@@ -1,0 +1,178 @@
+"""The contacts: which phones and machines are known, and what each may do here.
+
+Kept in SQLite and, whole, in memory: it is asked at every connection and changes seldom.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import attrs
+import msgspec
+
+from loopsy_core.errors import BadRequest, Busy, NotFound
+from loopsy_core.home import PeerId
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncGenerator
+
+    from loopsy_core.kit import Database
+
+__all__ = ["MIGRATIONS", "Book", "Contact", "open_book"]
+
+MAX_CONTACTS: Final = 1000
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE contacts (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        grants TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        last_seen REAL,
+        expires_at REAL,
+        relay_client TEXT
+    ) STRICT;
+    """,
+)
+"""The tables of a node's database."""
+
+Kind: TypeAlias = Literal["phone", "machine"]
+
+
+@attrs.frozen
+class Contact:
+    """Somebody we know; times are seconds since 1970 (UTC)."""
+
+    id: PeerId
+    name: str
+    kind: Kind
+    grants: frozenset[str]
+    created_at: float
+    last_seen: float | None = None
+    expires_at: float | None = None
+    relay_client: str | None = None
+    """What the relay calls this phone; we need it only to have its account there deleted."""
+
+    def expired(self, now: float) -> bool:
+        """Whether the contact counts no more."""
+        return self.expires_at is not None and now >= self.expires_at
+
+
+class Book:
+    """All contacts; `open_book` makes it."""
+
+    def __init__(self, database: Database, contacts: list[Contact]) -> None:
+        """Begin with what the database holds."""
+        self._database = database
+        self._contacts = {contact.id: contact for contact in contacts}
+
+    def get(self, contact_id: PeerId) -> Contact | None:
+        """Return the contact with this key, if it is known."""
+        return self._contacts.get(contact_id)
+
+    def all(self, kind: Kind) -> list[Contact]:
+        """Return all contacts of a kind, the oldest first."""
+        return sorted(
+            (contact for contact in self._contacts.values() if contact.kind == kind),
+            key=lambda contact: contact.created_at,
+        )
+
+    def find(self, reference: str, kind: Kind) -> Contact:
+        """Return the contact with this name, or with an id that begins so.
+
+        Raises `NotFound`, or `BadRequest` when several could be meant.
+        """
+        contacts = self.all(kind)
+        found = [contact for contact in contacts if contact.name == reference]
+        found = found or [contact for contact in contacts if contact.id.startswith(reference)]
+        if not found:
+            raise NotFound(f"there is no {kind} {reference!r}; `loopsy {kind} list` shows them")
+        if len(found) > 1:
+            ids = ", ".join(contact.id[:8] for contact in found[:5])
+            raise BadRequest(f"{reference!r} may mean several {kind}s: {ids}")
+        return found[0]
+
+    async def put(self, contact: Contact) -> None:
+        """Add or replace a contact; on disk when this returns."""
+        if contact.id not in self._contacts and len(self._contacts) >= MAX_CONTACTS:
+            raise Busy(f"{MAX_CONTACTS} contacts are known already; revoke some first")
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _row(contact)
+            )
+
+        await self._database.transact(write)
+        self._contacts[contact.id] = contact
+
+    async def remove(self, contact_id: PeerId) -> None:
+        """Forget a contact: in memory at once, so that nobody gets in while the disk works."""
+        if self._contacts.pop(contact_id, None) is None:
+            return
+
+        def delete(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM contacts WHERE id = ?", (contact_id,))
+
+        await self._database.transact(delete)
+
+    async def seen(self, contact_id: PeerId, now: float) -> None:
+        """Note that a contact has been here, if it is still known."""
+        contact = self._contacts.get(contact_id)
+        if contact is None:
+            return
+        self._contacts[contact_id] = attrs.evolve(contact, last_seen=now)
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE contacts SET last_seen = ? WHERE id = ?", (now, contact_id))
+
+        await self._database.transact(write)
+
+
+@asynccontextmanager
+async def open_book(database: Database) -> AsyncGenerator[Book]:
+    """Open the contacts in `database`, whose tables `MIGRATIONS` made."""
+
+    def read(connection: sqlite3.Connection) -> list[Contact]:
+        rows = connection.execute("SELECT * FROM contacts").fetchall()
+        return [_contact(*row) for row in rows]
+
+    yield Book(database, await database.transact(read))
+
+
+def _row(contact: Contact) -> tuple[str | float | None, ...]:
+    return (
+        contact.id,
+        contact.name,
+        contact.kind,
+        " ".join(sorted(contact.grants)),
+        contact.created_at,
+        contact.last_seen,
+        contact.expires_at,
+        contact.relay_client,
+    )
+
+
+def _contact(  # noqa: PLR0917 - the columns, in their order
+    contact_id: str,
+    name: str,
+    kind: str,
+    grants: str,
+    created_at: float,
+    last_seen: float | None,
+    expires_at: float | None,
+    relay_client: str | None,
+) -> Contact:
+    return Contact(
+        PeerId(contact_id),
+        name,
+        msgspec.convert(kind, Kind),
+        frozenset(grants.split()),
+        created_at,
+        last_seen,
+        expires_at,
+        relay_client,
+    )

@@ -1,0 +1,52 @@
+"""Who is connected at this moment, and the means to cut somebody off."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from loopsy_core.home import PeerId
+
+__all__ = ["Presence"]
+
+
+class Presence:
+    """The live connections of each contact; pure state."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._scopes: dict[PeerId, set[trio.CancelScope]] = {}
+
+    def connected(self, contact: PeerId) -> bool:
+        """Whether the contact has a live connection."""
+        return contact in self._scopes
+
+    @contextmanager
+    def present(self, contact: PeerId) -> Generator[bool]:
+        """Count a connection for as long as the block lasts; yields whether it is the first.
+
+        The block is cancelled, and left quietly, when the contact is cut off.
+        """
+        scope = trio.CancelScope()
+        scopes = self._scopes.setdefault(contact, set())
+        first = not scopes
+        scopes.add(scope)
+        try:
+            with scope:
+                yield first
+        finally:
+            scopes.discard(scope)
+            if not scopes and self._scopes.get(contact) is scopes:
+                del self._scopes[contact]
+
+    def cut(self, contact: PeerId) -> int:
+        """End all connections of a contact, and only its; return how many there were."""
+        scopes = self._scopes.pop(contact, set())
+        for scope in scopes:
+            scope.cancel()
+        return len(scopes)

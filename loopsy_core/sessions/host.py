@@ -1,0 +1,157 @@
+"""The session host: the process that owns every terminal of a home, and outlives the node.
+
+Started by the node when a session is first needed (`python -m loopsy_core.sessions HOME`).
+It speaks the `sessions.*` operations on its unix socket and nothing else; grants are the
+node's business. It leaves when nothing runs in it and nobody has been there for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from loopsy_core.errors import BadRequest, LoopsyError
+from loopsy_core.home import Home, lock_file
+from loopsy_core.kit import one_error
+from loopsy_core.links import Asked, Channel, open_conversation, serve_local
+from loopsy_core.wire import (
+    AttachSession,
+    EndSession,
+    ListSessions,
+    RemoveSession,
+    RenameSession,
+    ResizeSession,
+    StartSession,
+    WatchSessions,
+    decode,
+)
+
+from .ready import READY
+from .registry import Sessions, open_sessions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["main", "serve_host"]
+
+IDLE: Final = 60.0
+"""Seconds without a running program and without a caller after which the host leaves."""
+
+_log = logging.getLogger("loopsy.host")
+
+
+class Host:
+    """Answers the calls about sessions."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Answer for `sessions`."""
+        self._sessions = sessions
+        self._callers = 0
+        self._last_busy = trio.current_time()
+
+    async def serve(self, channel: Channel) -> None:
+        """Answer one caller until it leaves."""
+        self._callers += 1
+        try:
+            async with open_conversation(channel, opener=False, answer=self.answer) as calls:
+                await calls.wait_closed()
+        finally:
+            self._callers -= 1
+            self._last_busy = trio.current_time()
+
+    async def answer(self, asked: Asked) -> object:
+        """Act on one call."""
+        sessions = self._sessions
+        match asked.op:
+            case ListSessions.op:
+                return sessions.list()
+            case WatchSessions.op:
+                await sessions.watch(asked)
+            case StartSession.op:
+                return await sessions.start(decode(asked.params, StartSession))
+            case AttachSession.op:
+                attach = decode(asked.params, AttachSession)
+                return await sessions.find(attach.session).attach(asked, attach)
+            case ResizeSession.op:
+                resize = decode(asked.params, ResizeSession)
+                session = sessions.find(resize.session)
+                session.resize(resize.cols, resize.rows)
+                return session.info
+            case RenameSession.op:
+                rename = decode(asked.params, RenameSession)
+                return sessions.rename(rename.session, rename.name)
+            case EndSession.op:
+                session = sessions.find(decode(asked.params, EndSession).session)
+                await session.end()
+                return session.info
+            case RemoveSession.op:
+                return sessions.remove(decode(asked.params, RemoveSession).session)
+            case _:
+                raise BadRequest(f"a session host does not know {asked.op!r}")
+
+    async def wait_idle(self) -> None:
+        """Return once nothing has run and nobody has called for a while."""
+        while True:
+            if self._callers or self._sessions.alive:
+                self._last_busy = trio.current_time()
+            left = self._last_busy + IDLE - trio.current_time()
+            if left <= 0:
+                return
+            await trio.sleep(left)
+
+
+async def serve_host(
+    home: Home, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Be the session host of `home` until idle or cancelled; then hang up on all programs.
+
+    Raises `Busy` when the home has a host already.
+    """
+    with lock_file(home.host_lock):
+        async with open_sessions(_log) as sessions, trio.open_nursery() as nursery:
+            host = Host(sessions)
+            await nursery.start(serve_local, home.host_socket, host.serve)
+            task_status.started()
+            await host.wait_idle()
+            nursery.cancel_scope.cancel()
+
+
+def main(root: Path) -> None:
+    """Run the host process of the home at `root`; standard output tells when it is ready."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s host[%(process)d] %(levelname)s %(message)s"
+    )
+    home = Home(root)
+    os.chdir("/")  # the host must not keep any directory busy
+    try:
+        with one_error():
+            trio.run(_main, home)
+    except LoopsyError as error:
+        _log.error("%s", error)  # noqa: TRY400 - a sentence, not a traceback
+        sys.exit(1)
+
+
+async def _main(home: Home) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_wait_signal, nursery.cancel_scope)
+        async with trio.open_nursery() as serving:
+            await serving.start(serve_host, home)
+            _log.info("ready")
+            os.write(1, READY)
+            # Nobody reads on: what anybody prints from here on belongs into the log.
+            os.dup2(2, 1)
+        _log.info("leaving: nothing runs here")
+        nursery.cancel_scope.cancel()
+
+
+async def _wait_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            _log.info("leaving: %s", signal.Signals(number).name)
+            scope.cancel()
+            return

@@ -1,0 +1,187 @@
+"""All sessions of one host: starting, finding, listing and forgetting them."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import trio
+
+from loopsy_core.errors import BadRequest, Busy, NotFound
+from loopsy_core.kit import Watched, contained, one_error
+from loopsy_core.links import Asked
+from loopsy_core.wire import Nothing, SessionInfo, SessionList, StartSession
+
+from .session import Session
+from .spawn import find_program
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import AsyncGenerator
+
+__all__ = ["Sessions", "open_sessions"]
+
+MAX_ALIVE: Final = 1000
+MAX_ENDED: Final = 50
+"""Ended sessions that are kept with their last screen; the oldest goes first."""
+NEWS_PAUSE: Final = 0.05
+"""Seconds between two lists to one watcher, so that a busy title does not become a flood."""
+
+
+class Sessions:
+    """The sessions, in order of their start."""
+
+    def __init__(self, nursery: trio.Nursery, log: logging.Logger) -> None:
+        """Run sessions in `nursery`; `open_sessions` makes these."""
+        self._nursery = nursery
+        self._log = log
+        self._sessions: dict[str, Session] = {}
+        self._version = Watched(0)
+
+    @property
+    def alive(self) -> int:
+        """How many programs run."""
+        return sum(session.alive for session in self._sessions.values())
+
+    def list(self) -> SessionList:
+        """Return what there is."""
+        return SessionList([session.info for session in self._sessions.values()])
+
+    async def watch(self, asked: Asked) -> NoReturn:
+        """Send the list now and after each change, for ever."""
+        async for _ in self._version.changes():
+            await asked.send_item(self.list())
+            await trio.sleep(NEWS_PAUSE)
+        raise AssertionError("a host's list never closes")
+
+    async def start(self, request: StartSession) -> SessionInfo:
+        """Start a session; raises `BadRequest` or `Busy` when its program cannot be started."""
+        if self.alive >= MAX_ALIVE:
+            raise Busy(f"{MAX_ALIVE} sessions run already; end some first")
+        session_id = self._new_id()
+        marks = {"LOOPSY_SESSION": session_id}
+        program = find_program(request.argv, request.cwd, {**request.env, **marks})
+        session = Session(
+            program,
+            session_id=session_id,
+            name=self._free_name(request.name, program.name),
+            kind=request.kind,
+            size=(request.cols, request.rows),
+            on_change=self._changed,
+        )
+        self._sessions[session_id] = session
+        try:
+            with one_error():
+                await self._nursery.start(self._run, session)
+        except BaseException:
+            self._sessions.pop(session_id, None)
+            session.close()
+            raise
+        self._changed()
+        return session.info
+
+    def find(self, reference: str) -> Session:
+        """Return the session with this id, name, or unique beginning of an id.
+
+        Raises `NotFound`, or `BadRequest` when several could be meant.
+        """
+        if (session := self._sessions.get(reference)) is not None:
+            return session
+        named = [s for s in self._sessions.values() if s.name == reference]
+        found = named or [s for s in self._sessions.values() if s.id.startswith(reference)]
+        if not found:
+            raise NotFound(f"there is no session {reference!r}; `loopsy list` shows them")
+        if len(found) > 1:
+            ids = ", ".join(session.id for session in found[:5])
+            raise BadRequest(f"{reference!r} may mean several sessions: {ids}")
+        return found[0]
+
+    def rename(self, reference: str, name: str) -> SessionInfo:
+        """Give a session another name that no other has."""
+        session = self.find(reference)
+        wanted = _clean(name)
+        if session.name != wanted:
+            if any(other.name == wanted for other in self._sessions.values()):
+                raise BadRequest(f"a session is named {wanted!r} already")
+            session.rename(wanted)
+        return session.info
+
+    def remove(self, reference: str) -> Nothing:
+        """Forget a session that has ended."""
+        session = self.find(reference)
+        if session.alive:
+            raise BadRequest(f"{session.name} still runs; end it first")
+        self._forget(session)
+        return Nothing()
+
+    async def _run(
+        self, session: Session, *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        started = _Started(task_status)
+        try:
+            await session.run(task_status=started)
+        except Exception:
+            if not started.done:
+                raise
+            with contained(self._log, f"session {session.id}"):
+                raise
+        ended = [other for other in self._sessions.values() if not other.alive]
+        for other in ended[: max(0, len(ended) - MAX_ENDED)]:
+            self._forget(other)
+
+    def _forget(self, session: Session) -> None:
+        del self._sessions[session.id]
+        session.close()
+        self._changed()
+
+    def _changed(self) -> None:
+        self._version.set(self._version.value + 1)
+
+    def _new_id(self) -> str:
+        while True:
+            session_id = secrets.token_hex(4)
+            if session_id not in self._sessions:
+                return session_id
+
+    def _free_name(self, wanted: str | None, program: str) -> str:
+        """Return a name no other session has: the wanted one, or the program's and a number."""
+        taken = {session.name for session in self._sessions.values()}
+        if wanted is not None:
+            name = _clean(wanted)
+            if name in taken:
+                raise BadRequest(f"a session is named {name!r} already")
+            return name
+        base = "".join(c for c in program if c.isprintable())[:48] or "session"
+        name, number = base, 1
+        while name in taken:
+            number += 1
+            name = f"{base}-{number}"
+        return name
+
+
+def _clean(name: str) -> str:
+    name = name.strip()
+    if not name or not name.isprintable():
+        raise BadRequest("a session's name is printable and not empty")
+    return name
+
+
+class _Started:
+    """Knows whether a session has told that it started."""
+
+    def __init__(self, task_status: trio.TaskStatus[None]) -> None:
+        self._task_status = task_status
+        self.done = False
+
+    def started(self, _value: None = None) -> None:
+        self.done = True
+        self._task_status.started()
+
+
+@asynccontextmanager
+async def open_sessions(log: logging.Logger) -> AsyncGenerator[Sessions]:
+    """Keep sessions for as long as the block lasts; leaving it hangs up on their programs."""
+    async with trio.open_nursery() as nursery:
+        yield Sessions(nursery, log)
+        nursery.cancel_scope.cancel()

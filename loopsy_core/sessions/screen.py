@@ -1,0 +1,167 @@
+"""What a terminal shows, kept by an emulator (libghostty), and pictures of it.
+
+A picture is terminal output that, written to a fresh terminal of the same size, reproduces
+the screen: text, wraps, scrollback, styles, cursor, modes, scroll region, tab stops and title;
+a sequence that was cut in the middle is begun again at its end, so that the bytes which follow
+continue it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from pyghostty import ffi, lib
+from pyghostty.core import Terminal, init_sized
+
+from loopsy_core.errors import LoopsyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Screen"]
+
+SCROLLBACK_LINES: Final = 10_000
+SCROLLBACK_BYTES: Final = 64 << 20
+"""The emulator keeps the fewer of both; lines alone kept 903 of 10 000."""
+MAX_UNFINISHED: Final = 1 << 20
+"""Bytes of an escape sequence under way (an image, a clipboard) that a picture can carry."""
+CELL_WIDTH, CELL_HEIGHT = 8, 16
+"""Pixels of a cell; only size reports and images ask."""
+MAX_TITLE: Final = 256
+
+# Entering the alternate screen (xterm: 47, 1047, 1049). The emulator's formatter draws the
+# active screen only, so the primary one is pictured just before it is left.
+_ENTER_ALTERNATE = re.compile(rb"\x1b\[\?(?:[0-9]+;)*(?:47|1047|1049)(?:;[0-9]+)*h")
+_LONGEST_ENTRY: Final = 32
+_ALTERNATE_ON: Final = b"\x1b[?1049h"
+
+
+class Screen:
+    """One terminal's emulator."""
+
+    def __init__(self, cols: int, rows: int, on_reply: Callable[[bytes], None]) -> None:
+        """Begin with an empty screen; `on_reply` gets what the terminal answers to queries."""
+        self._terminal = Terminal(cols, rows, SCROLLBACK_LINES)
+        self._set_size(lib.GHOSTTY_TERMINAL_OPT_SCROLLBACK_MAX_BYTES, SCROLLBACK_BYTES)
+        self._set_size(lib.GHOSTTY_TERMINAL_OPT_CONTINUATION_MAX_BYTES, MAX_UNFINISHED)
+        self._terminal.on_reply(on_reply)
+        self._primary: bytes | None = None  # the primary screen, while the other is active
+        self._tail = b""  # an unfinished entry into the alternate screen
+        self._options = _picture_options()
+
+    def feed(self, data: bytes) -> None:
+        """Take in output of the program; never fails on what a program may print."""
+        start = 0
+        if self._tail or b"\x1b[?" in data:
+            seam = len(self._tail)
+            for match in _ENTER_ALTERNATE.finditer(self._tail + data):
+                # Just before the final letter, when a sequence is under way but nothing has
+                # happened yet: the same picture as before its first byte.
+                at = match.end() - 1 - seam
+                if at < start or self.alternate:
+                    continue
+                self._terminal.feed(data[start:at])
+                start = at
+                if not self.alternate:
+                    self._primary = self._draw()
+        self._terminal.feed(data[start:] if start else data)
+        self._tail = (self._tail + data)[-_LONGEST_ENTRY:] if self._unfinished else b""
+        if self._primary is not None and not self.alternate:
+            self._primary = None
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Give the terminal another size; the primary screen reflows."""
+        self._terminal.resize(cols, rows, CELL_WIDTH, CELL_HEIGHT)
+
+    def picture(self) -> bytes:
+        """Return terminal output that reproduces this screen on a fresh terminal."""
+        drawn = self._draw()
+        if self._primary is not None:
+            # The formatter begins with the modes, 1049 among them: what comes before the
+            # switch is the primary screen, as leaving the alternate one must find it.
+            drawn = self._primary + _ALTERNATE_ON + drawn
+        title = self.title.encode()
+        parts = [drawn, b"\x1b]0;" + title + b"\x1b\\" if title else b"", self._continuation()]
+        return b"".join(parts)
+
+    @property
+    def alternate(self) -> bool:
+        """Whether the alternate screen is active."""
+        active: int = self._terminal.get("active_screen", "GhosttyTerminalScreen")
+        return active == lib.GHOSTTY_TERMINAL_SCREEN_ALTERNATE
+
+    @property
+    def title(self) -> str:
+        """What the program calls itself; control characters and excess are cut."""
+        text = ffi.new("GhosttyString*")
+        if lib.ghostty_terminal_get(self._handle, lib.GHOSTTY_TERMINAL_DATA_TITLE, text):
+            return ""
+        raw = bytes(ffi.buffer(text.ptr, text.len)) if text.len else b""
+        title = raw.decode("utf-8", "replace")
+        return "".join(c for c in title if c.isprintable())[:MAX_TITLE]
+
+    @property
+    def text(self) -> str:
+        """The visible rows as plain text."""
+        text: str = self._terminal.text()
+        return text
+
+    def close(self) -> None:
+        """Free the emulator."""
+        self._terminal.close()
+
+    @property
+    def _handle(self) -> object:
+        return self._terminal._t[0]  # noqa: SLF001 - pyghostty's raw layer is used through it
+
+    @property
+    def _unfinished(self) -> bool:
+        return not self._terminal.get("vt_ground", "bool")
+
+    def _set_size(self, option: int, value: int) -> None:
+        if lib.ghostty_terminal_set(self._handle, option, ffi.new("size_t*", value)):
+            raise LoopsyError("the terminal emulator refuses its limits")
+
+    def _draw(self) -> bytes:
+        formatter = ffi.new("GhosttyFormatter*")
+        made = lib.ghostty_formatter_terminal_new(
+            ffi.NULL, formatter, self._handle, self._options[0]
+        )
+        if made:
+            raise LoopsyError("the terminal emulator cannot draw its screen")
+        try:
+            data, size = ffi.new("uint8_t**"), ffi.new("size_t*")
+            if lib.ghostty_formatter_format_alloc(formatter[0], ffi.NULL, data, size):
+                raise LoopsyError("the terminal emulator cannot draw its screen")
+            try:
+                return bytes(ffi.buffer(data[0], size[0]))
+            finally:
+                lib.ghostty_free(ffi.NULL, data[0], size[0])
+        finally:
+            lib.ghostty_formatter_free(formatter[0])
+
+    def _continuation(self) -> bytes:
+        """Return the bytes that bring a fresh parser into the middle of the same sequence."""
+        if not self._unfinished:
+            return b""
+        size = ffi.new("size_t*")
+        lib.ghostty_terminal_continuation_buf(self._handle, ffi.NULL, 0, size)
+        buffer = ffi.new("uint8_t[]", max(size[0], 1))
+        result = lib.ghostty_terminal_continuation_buf(self._handle, buffer, len(buffer), size)
+        if result:
+            return b""
+        return bytes(ffi.buffer(buffer, size[0]))
+
+
+def _picture_options() -> ffi.CData:
+    """Everything but the palette, which would freeze the viewer's own colours."""
+    options = init_sized("GhosttyFormatterTerminalOptions")
+    options.emit = lib.GHOSTTY_FORMATTER_FORMAT_VT
+    options.unwrap = True
+    extra = options.extra
+    extra.modes = extra.scrolling_region = extra.tabstops = extra.pwd = extra.keyboard = True
+    screen = extra.screen
+    screen.cursor = screen.style = screen.hyperlink = screen.protection = True
+    screen.kitty_keyboard = screen.charsets = True
+    return options

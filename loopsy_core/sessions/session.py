@@ -1,0 +1,372 @@
+"""One session: a program on its terminal, its output as a log and a screen, and its viewers.
+
+The program never waits for a viewer: output goes to the log, and every viewer reads the log
+from its own offset (PROTOCOL.md section 5). Who falls off the log's end gets a picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from loopsy_core.errors import BadRequest, Gone, Refused
+from loopsy_core.kit import ByteLog, Lagged
+from loopsy_core.links import Asked
+from loopsy_core.wire import (
+    CHUNK,
+    AttachReply,
+    AttachSession,
+    Ended,
+    Picture,
+    Resize,
+    Resized,
+    Resumed,
+    SessionInfo,
+)
+
+from .pty import Pty, open_pty
+from .screen import Screen
+from .spawn import Program, spawn_on_terminal
+from .viewer import Viewer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Session"]
+
+LOG_SIZE: Final = 4 << 20
+"""Bytes of output that can be resumed; a viewer further behind gets a picture."""
+MAX_VIEWERS: Final = 64
+MAX_REMEMBERED_VIEWERS: Final = 256
+"""Viewers whose typed totals are kept after they left, for when they come back."""
+MAX_RESIZES: Final = 256
+"""Size changes that a resuming viewer can be told of; with more between, it gets a picture."""
+HANG_UP_PATIENCE: Final = 3.0
+"""Seconds between SIGHUP and SIGKILL."""
+LAST_WORDS: Final = 0.1
+"""Seconds of silence after which an ended program has no more output under way."""
+MAX_LAST_WORDS: Final = 1 << 20
+"""Bytes that programs left behind may still print after the session's own has ended."""
+
+
+class Session:
+    """A program and all that belongs to it; `run` is its life."""
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        session_id: str,
+        name: str,
+        kind: str,
+        size: tuple[int, int],
+        on_change: Callable[[], None],
+    ) -> None:
+        """Prepare; `on_change` is called whenever `info` has changed."""
+        self.id = session_id
+        self.name = name
+        self._program = program
+        self._kind = kind
+        self._size = size
+        self._on_change = on_change
+        self._created_at = time.time()
+        self._epoch = secrets.token_hex(8)
+        self._log = ByteLog(LOG_SIZE)
+        self._screen = Screen(*size, self._reply)
+        self._title = ""
+        self._pty: Pty | None = None
+        self._process: trio.Process | None = None
+        self._replies: deque[bytes] = deque()
+        self._exit_code: int | None = None
+        self._ended = trio.Event()
+        self._input_lock = trio.Lock()
+        # Viewers in the order in which they came or last typed: the last one owns the size.
+        self._viewers: OrderedDict[bytes, Viewer] = OrderedDict()
+        self._typed: OrderedDict[bytes, int] = OrderedDict()
+        self._resizes: deque[tuple[int, Resized]] = deque([(0, Resized(*size))], MAX_RESIZES)
+        self._news = trio.lowlevel.ParkingLot()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the program runs."""
+        return not self._ended.is_set()
+
+    @property
+    def info(self) -> SessionInfo:
+        """The session as others see it."""
+        return SessionInfo(
+            id=self.id,
+            name=self.name,
+            kind=self._kind,
+            alive=self.alive,
+            created_at=self._created_at,
+            cols=self._size[0],
+            rows=self._size[1],
+            viewers=len(self._viewers),
+            title=self._title,
+            exit_code=self._exit_code,
+            argv=self._program.argv,
+            cwd=self._program.cwd,
+        )
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Start the program and see it to its end; cancelled, it hangs up on the program.
+
+        Raises `Busy` before it has started when the machine cannot start it.
+        """
+        pty, far = open_pty(*self._size)
+        try:
+            try:
+                process = await spawn_on_terminal(self._program, far)
+            finally:
+                os.close(far)
+            self._pty, self._process = pty, process
+            task_status.started()
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._read_output, pty)
+                    await process.wait()
+                    nursery.cancel_scope.cancel()
+                await self._read_last_words(pty)
+            finally:
+                self._signal(signal.SIGHUP)
+                self._finish(process.returncode)
+        finally:
+            self._pty = None
+            pty.close()
+
+    async def _read_output(self, pty: Pty) -> None:
+        while data := await pty.read():
+            self._take(data)
+            # A flood of output must not keep anybody else in this process waiting.
+            await trio.lowlevel.checkpoint()
+
+    async def _read_last_words(self, pty: Pty) -> None:
+        """Read what the ended program had printed; others may hold its terminal and print on."""
+        end = self._log.end + MAX_LAST_WORDS
+        while self._log.end < end:
+            data = b""
+            with trio.move_on_after(LAST_WORDS):
+                data = await pty.read()
+            if not data:
+                return
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        self._screen.feed(data)
+        self._log.append(data)
+        self._news.unpark_all()
+        if self._replies:
+            self._answer_queries()
+        if b"\x1b]" in data or b"\x07" in data:
+            title = self._screen.title
+            if title != self._title:
+                self._title = title
+                self._on_change()
+
+    def _finish(self, exit_code: int | None) -> None:
+        self._exit_code = exit_code
+        self._log.close()
+        self._ended.set()
+        self._news.unpark_all()
+        self._on_change()
+
+    # Queries of the program: a viewer's terminal answers them; without a viewer, ours does.
+
+    def _reply(self, data: bytes) -> None:
+        self._replies.append(data)
+
+    def _answer_queries(self) -> None:
+        replies = b"".join(self._replies)
+        self._replies.clear()
+        if self._pty is not None and not any(v.may_type for v in self._viewers.values()):
+            # Never waits: a program that does not read its terminal gets no answers either.
+            self._pty.write_nowait(replies)
+
+    # What others ask.
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Give the terminal another size; all viewers follow."""
+        if (cols, rows) == self._size:
+            return
+        self._size = (cols, rows)
+        if self._pty is not None:
+            self._pty.resize(cols, rows)
+        self._screen.resize(cols, rows)
+        mark = (self._log.end, Resized(cols, rows))
+        self._resizes.append(mark)
+        for viewer in self._viewers.values():
+            viewer.mark(*mark)
+        self._news.unpark_all()
+        self._on_change()
+
+    def rename(self, name: str) -> None:
+        """Call the session `name`."""
+        self.name = name
+        self._on_change()
+
+    async def end(self) -> None:
+        """End the program: SIGHUP to its group, some patience, SIGKILL; returns when it is gone."""
+        self._signal(signal.SIGHUP)
+        self._signal(signal.SIGCONT)  # a stopped program cannot end itself
+        with trio.move_on_after(HANG_UP_PATIENCE):
+            await self._ended.wait()
+        if self.alive:
+            self._signal(signal.SIGKILL)
+            await self._ended.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None or self._process.returncode is not None:
+            return
+        # The child leads its own session, so its pid names its process group too; a shell's job
+        # in front has a group of its own.
+        groups = {self._process.pid}
+        if self._pty is not None and (front := self._pty.foreground_group) is not None:
+            groups.add(front)
+        for group in groups:
+            # macOS says "not permitted" for a group of zombies.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, number)
+
+    async def attach(self, asked: Asked, request: AttachSession) -> AttachReply:
+        """Show the session over `asked` until it ends; cancelled, the viewer has left."""
+        if len(self._viewers) >= MAX_VIEWERS:
+            raise BadRequest(f"{MAX_VIEWERS} viewers look at this session already")
+        viewer = Viewer(request.cols, request.rows, may_type=not request.view_only)
+        # Newcomers go to the front, where they own nothing; a viewer that reconnects before its
+        # old connection was missed takes its own place.
+        known = request.viewer in self._viewers
+        self._viewers[request.viewer] = viewer
+        if not known:
+            self._viewers.move_to_end(request.viewer, last=False)
+        self._settle_size()
+        self._on_change()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hear, asked, request.viewer, viewer)
+                typed = self._typed.setdefault(request.viewer, request.typed)
+                self._typed.move_to_end(request.viewer)
+                if len(self._typed) > MAX_REMEMBERED_VIEWERS:
+                    self._typed.popitem(last=False)
+                await self._show(asked, viewer, request, typed)
+                nursery.cancel_scope.cancel()
+        finally:
+            if self._viewers.get(request.viewer) is viewer:
+                del self._viewers[request.viewer]
+                self._settle_size()
+                self._on_change()
+        return AttachReply(self._exit_code)
+
+    async def _show(
+        self, asked: Asked, viewer: Viewer, request: AttachSession, typed: int
+    ) -> None:
+        if not self._can_resume(request):
+            await self._send_picture(asked, viewer, typed)
+        else:
+            assert request.offset is not None
+            size = Resized(*self._size)
+            ahead = []
+            for offset, resized in self._resizes:
+                if offset <= request.offset:
+                    size = resized
+                else:
+                    ahead.append((offset, resized))
+            viewer.begin(request.offset, typed, ahead)
+            await asked.send_item(
+                Resumed(self._epoch, request.offset, typed, size.cols, size.rows, self._title)
+            )
+        while True:
+            try:
+                if await self._show_next(asked, viewer):
+                    return
+            except Lagged:
+                await self._send_picture(asked, viewer, self._typed.get(request.viewer, typed))
+
+    async def _show_next(self, asked: Asked, viewer: Viewer) -> bool:
+        """Send the viewer one thing, or wait for one; return whether that was the end."""
+        room = await asked.wait_room()
+        if (item := viewer.next_item()) is not None:
+            await asked.send_item(item)
+            return False
+        most = min(room, CHUNK)
+        if viewer.barrier is not None:
+            most = min(most, viewer.barrier - viewer.offset)
+        if data := self._log.peek(viewer.offset, most):
+            asked.send_nowait(data)
+            viewer.offset += len(data)
+            # Not every piece waits for room, and nobody else may starve meanwhile.
+            await trio.lowlevel.checkpoint()
+        elif self._log.closed:
+            await asked.send_item(Ended(self._exit_code))
+            return True
+        else:
+            await self._news.park()
+        return False
+
+    def _can_resume(self, request: AttachSession) -> bool:
+        return (
+            request.epoch == self._epoch
+            and request.offset is not None
+            and self._log.start <= request.offset <= self._log.end
+            and self._resizes[0][0] <= request.offset
+        )
+
+    async def _send_picture(self, asked: Asked, viewer: Viewer, typed: int) -> None:
+        picture = self._screen.picture()
+        offset = self._log.end
+        viewer.begin(offset, typed, [])
+        await asked.send_item(
+            Picture(self._epoch, offset, typed, *self._size, self._title, len(picture))
+        )
+        await asked.send(picture)
+
+    async def _hear(self, asked: Asked, viewer_id: bytes, viewer: Viewer) -> None:
+        """Take what the viewer types and wishes."""
+        while (piece := await asked.receive()) is not None:
+            if not isinstance(piece, bytes):
+                wish = asked.read(piece, Resize)
+                viewer.cols, viewer.rows = wish.cols, wish.rows
+                self._settle_size()
+            elif not viewer.may_type:
+                raise Refused("this viewer may look but not type")
+            else:
+                await self._type(viewer_id, viewer, piece)
+
+    async def _type(self, viewer_id: bytes, viewer: Viewer, data: bytes) -> None:
+        if next(reversed(self._viewers)) != viewer_id and viewer_id in self._viewers:
+            self._viewers.move_to_end(viewer_id)
+            self._settle_size()
+        view = memoryview(data)
+        async with self._input_lock:  # what one viewer types at once stays together
+            while view:
+                if self._viewers.get(viewer_id) is not viewer:
+                    raise Gone("the viewer has reconnected")
+                pty = self._pty
+                written = len(view) if pty is None else await pty.write_some(view)
+                view = view[written:]
+                # Counted right after it is written, with no await between: exactly once.
+                total = self._typed.get(viewer_id, 0) + written
+                self._typed[viewer_id] = total
+                if viewer.note_typed(total):
+                    self._news.unpark_all()
+
+    def _settle_size(self) -> None:
+        """Give the terminal the size its owner wants: the last that typed, else the first."""
+        for viewer in reversed(self._viewers.values()):
+            if viewer.may_type:
+                self.resize(viewer.cols, viewer.rows)
+                return
+
+    def close(self) -> None:
+        """Free the emulator; the session is not used any more."""
+        self._screen.close()
+

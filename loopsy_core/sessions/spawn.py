@@ -1,0 +1,116 @@
+"""Starting a program on a terminal of its own, from a process that may have threads."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from loopsy_core.errors import BadRequest, Busy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Program", "find_program", "spawn_on_terminal"]
+
+# A fresh session leader that opens a terminal owns it; no Python runs between fork and exec.
+_ADOPT_TTY: Final = 'exec <>"$0" >&0 2>&1; exec "$@"'
+
+_NESTING_GUARDS: Final = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "TMUX", "TMUX_PANE", "STY")
+"""Variables by which programs think that they run inside one another."""
+
+
+class Program:
+    """What to run, where, and in which environment; checked before anything is started."""
+
+    def __init__(self, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> None:
+        """Take a checked command; `find_program` makes these."""
+        self.argv = list(argv)
+        self.cwd = cwd
+        self.env = dict(env)
+
+    @property
+    def name(self) -> str:
+        """The command's short name."""
+        return Path(self.argv[0]).name
+
+
+def find_program(
+    argv: Sequence[str] | None, cwd: str | None, extra: Mapping[str, str]
+) -> Program:
+    """Return the program to start; without `argv` the user's login shell.
+
+    Raises `BadRequest` when the directory is not there, the program is not found or may not be
+    run, or a value holds a NUL byte.
+    """
+    user = pwd.getpwuid(os.getuid())
+    home = os.environ.get("HOME") or user.pw_dir
+    env = {key: value for key, value in os.environ.items() if key not in _NESTING_GUARDS}
+    env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "HOME": home}
+    if not any(env.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")):
+        env["LANG"] = "C.UTF-8"
+    env |= extra
+    directory = _directory(cwd, home)
+    env["PWD"] = directory
+    if argv is None:
+        argv = [env.get("SHELL") or user.pw_shell or "/bin/sh", "-l"]
+    for text in (*argv, *env, *env.values()):
+        if "\0" in text:
+            raise BadRequest("a command and its environment cannot hold a NUL character")
+    if any(not name or "=" in name for name in extra):
+        raise BadRequest("the name of an environment variable is not empty and holds no '='")
+    return Program([_executable(argv[0], directory, env), *argv[1:]], directory, env)
+
+
+def _directory(cwd: str | None, home: str) -> str:
+    if cwd is None:
+        return home if Path(home).is_dir() else "/"
+    if "\0" in cwd:
+        raise BadRequest("a directory's name cannot hold a NUL character")
+    path = Path(home, cwd[2:]) if cwd.startswith("~/") else Path(home if cwd == "~" else cwd)
+    if not path.is_absolute():
+        path = Path(home, path)
+    try:
+        if not path.is_dir():
+            what = "is no directory" if path.exists() else "is not there"
+            raise BadRequest(f"the directory {path} {what}")
+    except OSError as error:
+        raise BadRequest(f"the directory {path} cannot be used: {error.strerror}") from None
+    if not os.access(path, os.X_OK):
+        raise BadRequest(f"the directory {path} may not be entered")
+    return str(path)
+
+
+def _executable(name: str, cwd: str, env: Mapping[str, str]) -> str:
+    if not name:
+        raise BadRequest("the command is empty")
+    path = str(Path(cwd, name)) if "/" in name else name
+    found = shutil.which(path, path=env.get("PATH", os.defpath))
+    if found is None:
+        exists = "/" in name and Path(path).exists()
+        why = "may not be executed" if exists else "is not to be found"
+        raise BadRequest(f"the program {name!r} {why} on this machine")
+    return found if Path(found).is_absolute() else str(Path(cwd, found))
+
+
+async def spawn_on_terminal(program: Program, terminal: int) -> trio.Process:
+    """Start `program` with the terminal `terminal` (a descriptor) as its own.
+
+    Raises `Busy` when the machine cannot start another process.
+    """
+    try:
+        return await trio.lowlevel.open_process(
+            ["/bin/sh", "-c", _ADOPT_TTY, os.ttyname(terminal), *program.argv],
+            cwd=program.cwd,
+            env=program.env,
+            start_new_session=True,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+        )
+    except OSError as error:
+        raise Busy(f"{program.name} cannot be started: {error.strerror}") from None

@@ -1,0 +1,62 @@
+"""One viewer of a session: where it stands in the output, and what it is still to be told."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from loopsy_core.wire import Resized, Typed
+
+__all__ = ["Viewer"]
+
+TELL_TYPED_EVERY: Final = 32_768
+"""Typed bytes after which the viewer is told that they came, so that it may forget them."""
+
+
+class Viewer:
+    """Pure state; the session moves it, the attached call reads it."""
+
+    def __init__(self, cols: int, rows: int, *, may_type: bool) -> None:
+        """A viewer that would like a terminal of this size."""
+        self.cols = cols
+        self.rows = rows
+        self.may_type = may_type
+        self.offset = 0
+        self._marks: deque[tuple[int, Resized]] = deque()
+        self._news: Typed | None = None
+        self._told = 0
+
+    def begin(self, offset: int, typed: int, marks: list[tuple[int, Resized]]) -> None:
+        """Stand at `offset`, with these size changes still ahead."""
+        self.offset = offset
+        self._told = typed
+        self._marks = deque(marks)
+        self._news = None
+
+    def mark(self, offset: int, resized: Resized) -> None:
+        """Remember that the terminal changed its size at `offset` of the output."""
+        if self._marks and self._marks[-1][0] == offset:
+            self._marks.pop()
+        self._marks.append((offset, resized))
+
+    def note_typed(self, total: int) -> bool:
+        """Note that `total` typed bytes came; return whether that is news for the viewer."""
+        if total - self._told < TELL_TYPED_EVERY:
+            return False
+        self._told = total
+        self._news = Typed(total)
+        return True
+
+    def next_item(self) -> Typed | Resized | None:
+        """Return what the viewer must be told before the next byte of output, if anything."""
+        if self._news is not None:
+            news, self._news = self._news, None
+            return news
+        if self._marks and self._marks[0][0] <= self.offset:
+            return self._marks.popleft()[1]
+        return None
+
+    @property
+    def barrier(self) -> int | None:
+        """The offset up to which output may be sent before the next item is due."""
+        return self._marks[0][0] if self._marks else None

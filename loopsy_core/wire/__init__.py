@@ -1,0 +1,137 @@
+"""What is said between Loopsy's parts; no input or output happens here.
+
+The sealing half needs the cryptography library, which takes a while to load; it is imported
+when one of its names is first touched, so that local commands start without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .calls import (
+    CHUNK,
+    WINDOW,
+    Answer,
+    Ask,
+    Calls,
+    Credit,
+    Data,
+    Drop,
+    End,
+    Fault,
+    Item,
+    Message,
+    Ping,
+    Pong,
+    cost,
+)
+from .codec import MAX_MESSAGE, Raw, decode, encode
+from .events import (
+    Event,
+    PhoneConnected,
+    PhoneLeft,
+    PhonePaired,
+    PhoneRevoked,
+    RelayChanged,
+    WrongCode,
+    decode_event,
+)
+from .frames import FrameDecoder, encode_frames
+from .operations import *  # noqa: F403 - its __all__ is the list of requests
+from .operations import __all__ as _operations
+
+if TYPE_CHECKING:
+    from .greeting import (
+        Established,
+        Greeting,
+        Heard,
+        Introduction,
+        Knock,
+        greet,
+        greet_with_offer,
+    )
+    from .noise import Cipher, Handshake, Pattern, Unreadable
+    from .pairing import CODE_DIGITS, SECRET_BYTES, PairLink, offer_id, pairing_key
+    from .sealed import SealedConnection
+
+_SEALING = {
+    "Established": "greeting",
+    "Greeting": "greeting",
+    "Heard": "greeting",
+    "Introduction": "greeting",
+    "Knock": "greeting",
+    "greet": "greeting",
+    "greet_with_offer": "greeting",
+    "Cipher": "noise",
+    "Handshake": "noise",
+    "Pattern": "noise",
+    "Unreadable": "noise",
+    "CODE_DIGITS": "pairing",
+    "SECRET_BYTES": "pairing",
+    "PairLink": "pairing",
+    "offer_id": "pairing",
+    "pairing_key": "pairing",
+    "SealedConnection": "sealed",
+}
+
+__all__ = [  # noqa: PLE0604 - the requests are listed where they are written
+    "CHUNK",
+    "CODE_DIGITS",
+    "MAX_MESSAGE",
+    "SECRET_BYTES",
+    "WINDOW",
+    "Answer",
+    "Ask",
+    "Calls",
+    "Cipher",
+    "Credit",
+    "Data",
+    "Drop",
+    "End",
+    "Established",
+    "Event",
+    "Fault",
+    "FrameDecoder",
+    "Greeting",
+    "Handshake",
+    "Heard",
+    "Introduction",
+    "Item",
+    "Knock",
+    "Message",
+    "PairLink",
+    "Pattern",
+    "PhoneConnected",
+    "PhoneLeft",
+    "PhonePaired",
+    "PhoneRevoked",
+    "Ping",
+    "Pong",
+    "Raw",
+    "RelayChanged",
+    "SealedConnection",
+    "Unreadable",
+    "WrongCode",
+    "cost",
+    "decode",
+    "decode_event",
+    "encode",
+    "encode_frames",
+    "greet",
+    "greet_with_offer",
+    "offer_id",
+    "pairing_key",
+    *_operations,
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import the sealing half's files when they are first needed (PEP 562)."""
+    file = _SEALING.get(name)
+    if file is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f".{file}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,409 @@
+"""Calls, their streams and their credit over one connection, as a machine.
+
+PROTOCOL.md section 3. Messages in (`receive`), messages out (`take`); the waiting is done
+above. The machine holds the rules: who may use which id, how much each side may send, what
+is over and what breaks the protocol. It never holds more than a call's credit to send.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+
+from loopsy_core.errors import BadRequest, ProtocolViolation
+
+from .codec import Raw, encode
+
+__all__ = [
+    "CHUNK",
+    "WINDOW",
+    "Answer",
+    "Ask",
+    "Calls",
+    "Credit",
+    "Data",
+    "Drop",
+    "End",
+    "Fault",
+    "Item",
+    "Message",
+    "Ping",
+    "Pong",
+    "cost",
+]
+
+WINDOW: Final = 262_144
+"""Bytes that may be under way in one direction of one call."""
+PIECE_COST: Final = 16
+"""What a Data or Item costs beside its bytes, so that a million empty ones are not free."""
+CHUNK: Final = 65_000
+"""Bytes of Data that fit one sealed record together with their header."""
+MAX_OPEN: Final = 256
+"""Calls that one side may have open at once."""
+MAX_CONTROL: Final = 1024
+"""Refusals waiting to be written; who causes more without reading them has lost."""
+
+CallId: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Begin a call."""
+
+    id: CallId
+    op: Annotated[str, msgspec.Meta(max_length=64)]
+    params: Raw
+    to: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """The call succeeded and is over."""
+
+    id: CallId
+    result: Raw
+
+
+class Fault(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """The call failed and is over."""
+
+    id: CallId
+    code: Annotated[str, msgspec.Meta(max_length=64)]
+    message: str
+    details: Raw = Raw(b"\x80")
+
+
+class Data(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """A piece of the call's byte stream."""
+
+    id: CallId
+    data: bytes
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """A value in the call's stream: one MessagePack document."""
+
+    id: CallId
+    value: bytes
+
+
+class Credit(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """How much the other side may have sent in this call, in all."""
+
+    id: CallId
+    total: Count
+
+
+class End(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """The asker sends no more Data or Items."""
+
+    id: CallId
+
+
+class Drop(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """The asker no longer wants the answer."""
+
+    id: CallId
+
+
+class Ping(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """Say whether you are there."""
+
+    number: Count
+
+
+class Pong(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """I am."""
+
+    number: Count
+
+
+Message: TypeAlias = Ask | Answer | Fault | Data | Item | Credit | End | Drop | Ping | Pong
+
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def cost(data: bytes) -> int:
+    """Return what a piece of Data or an Item with these bytes costs."""
+    return len(data) + PIECE_COST
+
+
+class _Call:
+    """What the machine knows of one call; totals are in credit, never reset."""
+
+    __slots__ = (
+        "consumed",
+        "ended",
+        "granted",
+        "heard",
+        "ours",
+        "over",
+        "queue",
+        "ready",
+        "spent",
+        "total",
+    )
+
+    def __init__(self, *, ours: bool) -> None:
+        self.ours = ours
+        self.spent = 0  # by us
+        self.total = WINDOW  # what we may spend
+        self.heard = 0  # spent by them
+        self.granted = WINDOW  # what they may spend
+        self.consumed = 0  # of what they spent
+        self.ended = False  # the asker said End
+        self.over = False  # answered, by either side
+        self.queue: deque[bytes] = deque()
+        self.ready = False  # stands in the line of calls that have something to write
+
+
+class Calls:
+    """All calls of one connection, ours and theirs."""
+
+    def __init__(self, *, opener: bool) -> None:
+        """Make the machine of the side that opened the connection, or of the other."""
+        self._next_id = 1 if opener else 2
+        self._last_theirs = 0
+        self._their_parity = 0 if opener else 1
+        self._calls: dict[int, _Call] = {}
+        self._open = {True: 0, False: 0}  # ours, theirs; a call counts until its queue is empty
+        self._ready: deque[int] = deque()  # calls with something queued, in turn
+        self._control: deque[bytes] = deque()
+        self._credits: dict[int, int] = {}
+        self._pong: int | None = None
+
+    # What we say. All of it is queued; nothing here waits.
+
+    def ask(self, op: str, params: bytes, to: str | None = None) -> int:
+        """Begin a call and return its id. Raises `BadRequest` when too many are open."""
+        if self._open[True] >= MAX_OPEN:
+            raise BadRequest(f"{MAX_OPEN} calls are open already on this connection")
+        if self._next_id > 2**31 - 1:
+            raise ProtocolViolation("this connection has used up its call ids; reconnect")
+        call_id = self._next_id
+        self._next_id += 2
+        self._calls[call_id] = _Call(ours=True)
+        self._open[True] += 1
+        self._queue(call_id, encode(Ask(call_id, op, Raw(params), to)))
+        return call_id
+
+    def allowance(self, call_id: int) -> int:
+        """Return how many bytes of Data one more piece may have now; below 1 it must wait."""
+        call = self._calls.get(call_id)
+        return 0 if call is None else call.total - call.spent - PIECE_COST
+
+    def send_data(self, call_id: int, data: bytes) -> None:
+        """Queue a piece of Data; nothing happens when the call is over."""
+        if self._spend(call_id, data):
+            self._queue(call_id, encode(Data(call_id, data)))
+
+    def send_item(self, call_id: int, value: bytes) -> None:
+        """Queue an Item, given as MessagePack; nothing happens when the call is over."""
+        if self._spend(call_id, value):
+            self._queue(call_id, encode(Item(call_id, value)))
+
+    def end(self, call_id: int) -> None:
+        """Say that our side of our call's stream ends."""
+        call = self._calls.get(call_id)
+        if call is not None and call.ours and not call.over and not call.ended:
+            call.ended = True
+            self._queue(call_id, encode(End(call_id)))
+
+    def answer(self, call_id: int, result: bytes) -> None:
+        """End their call well; `result` is MessagePack."""
+        if self._theirs_open(call_id):
+            self._queue(call_id, encode(Answer(call_id, Raw(result))))
+            self._finish(call_id)
+
+    def fault(self, call_id: int, code: str, message: str, details: bytes = b"\x80") -> None:
+        """End their call badly."""
+        if self._theirs_open(call_id):
+            self._queue(call_id, encode(Fault(call_id, code, message, Raw(details))))
+            self._finish(call_id)
+
+    def drop(self, call_id: int) -> None:
+        """Take our call back: the far handler is cancelled, what we had queued is not sent."""
+        call = self._calls.get(call_id)
+        if call is None or not call.ours or call.over:
+            return
+        unsent_ask = bool(call.queue) and _is_ask(call.queue[0])
+        call.queue.clear()
+        if not unsent_ask:
+            self._queue(call_id, encode(Drop(call_id)))
+        self._finish(call_id)
+
+    def consumed(self, call_id: int, amount: int) -> bool:
+        """Note that we are done with pieces that cost `amount`; return if there is news to write.
+
+        Credit goes out when half a window has been consumed: often enough that the sender
+        never stands still, seldom enough to cost nothing.
+        """
+        call = self._calls.get(call_id)
+        if call is None or call.over:
+            return False
+        call.consumed += amount
+        if call.consumed + WINDOW - call.granted >= WINDOW // 2:
+            return self.grant(call_id, call.consumed + WINDOW)
+        return False
+
+    def grant(self, call_id: int, total: int) -> bool:
+        """Let the other side spend `total` in all; for calls that are passed on elsewhere."""
+        call = self._calls.get(call_id)
+        if call is None or call.over or total <= call.granted:
+            return False
+        call.granted = total
+        self._credits[call_id] = total
+        return True
+
+    def ping(self, number: int) -> None:
+        """Ask the other side for a sign of life."""
+        self._control.append(encode(Ping(number)))
+
+    # What they say.
+
+    def receive(self, message: bytes) -> Message | None:
+        """Take in a message; return it if somebody must act on it.
+
+        Raises `ProtocolViolation`; the connection must then be closed.
+        """
+        try:
+            value = _decoder.decode(message)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ProtocolViolation(f"what came is no message: {error}") from None
+        if isinstance(value, Ping):
+            self._pong = value.number
+            return None
+        if isinstance(value, Pong):
+            return value
+        if isinstance(value, Ask):
+            return self._asked(value)
+        call = self._calls.get(value.id)
+        if call is None or call.over:
+            if value.id > self._last_used(value.id):
+                raise ProtocolViolation(f"a message for call {value.id}, which was never opened")
+            if call is not None and isinstance(value, Drop):
+                call.queue.clear()  # answered, but the rest of the answer is no longer wanted
+            return None  # it was under way when the call ended
+        return self._heard(call, value)
+
+    def _asked(self, ask: Ask) -> Ask | None:
+        if ask.id % 2 != self._their_parity or ask.id <= self._last_theirs:
+            raise ProtocolViolation(f"call id {ask.id} is not the other side's to open")
+        self._last_theirs = ask.id
+        if self._open[False] >= MAX_OPEN:
+            if len(self._control) >= MAX_CONTROL:
+                raise ProtocolViolation("calls are opened by the thousand, and no reply is read")
+            busy = Fault(ask.id, "busy", f"{MAX_OPEN} calls are open already on this connection")
+            self._control.append(encode(busy))
+            return None
+        self._calls[ask.id] = _Call(ours=False)
+        self._open[False] += 1
+        return ask
+
+    def _heard(self, call: _Call, message: Message) -> Message | None:
+        match message:
+            case Data(data=data) | Item(value=data):
+                if call.ended and not call.ours:
+                    raise ProtocolViolation("data after the end of the stream")
+                call.heard += cost(data)
+                if call.heard > call.granted:
+                    raise ProtocolViolation("more data than there was credit for")
+            case Credit(total=total):
+                if total <= call.total:
+                    return None
+                call.total = total
+            case End() | Drop():
+                if call.ours or (call.ended and isinstance(message, End)):
+                    raise ProtocolViolation("only the asker ends its stream, and once")
+                call.ended = True
+                if isinstance(message, Drop):
+                    call.queue.clear()
+                    self._finish(message.id)
+            case Answer() | Fault():
+                if not call.ours:
+                    raise ProtocolViolation("an answer to a call that the other side asked")
+                call.queue.clear()
+                self._finish(message.id)
+            case _:
+                raise AssertionError(message)
+        return message
+
+    # To the wire.
+
+    @property
+    def pending(self) -> bool:
+        """Whether `take` would give anything."""
+        return bool(
+            self._ready or self._credits or self._control or self._pong is not None
+        )
+
+    def take(self, most: int = CHUNK) -> list[bytes]:
+        """Return messages to write, about `most` bytes: small news first, then calls in turn."""
+        taken: list[bytes] = []
+        size = 0
+        if self._pong is not None:
+            taken.append(encode(Pong(self._pong)))
+            self._pong = None
+        if self._credits:
+            taken.extend(encode(Credit(call, total)) for call, total in self._credits.items())
+            self._credits.clear()
+        if self._control:
+            taken.extend(self._control)
+            self._control.clear()
+        ready = self._ready
+        while ready and size < most:
+            call_id = ready.popleft()
+            call = self._calls[call_id]
+            if call.queue:
+                message = call.queue.popleft()
+                taken.append(message)
+                size += len(message)
+            if call.queue:
+                ready.append(call_id)
+                continue
+            call.ready = False
+            if call.over:
+                self._forget(call_id)
+        return taken
+
+    def _queue(self, call_id: int, message: bytes) -> None:
+        call = self._calls[call_id]
+        call.queue.append(message)
+        if not call.ready:
+            call.ready = True
+            self._ready.append(call_id)
+
+    def _spend(self, call_id: int, data: bytes) -> bool:
+        call = self._calls.get(call_id)
+        if call is None or call.over:
+            return False
+        call.spent += cost(data)
+        if call.spent > call.total:
+            raise ProtocolViolation("we sent more than we had credit for")
+        return True
+
+    def _theirs_open(self, call_id: int) -> bool:
+        call = self._calls.get(call_id)
+        return call is not None and not call.ours and not call.over
+
+    def _finish(self, call_id: int) -> None:
+        """Mark the call as over; it is forgotten once its last words are written."""
+        call = self._calls[call_id]
+        call.over = True
+        self._credits.pop(call_id, None)
+        if not call.ready:
+            self._forget(call_id)
+
+    def _forget(self, call_id: int) -> None:
+        call = self._calls.pop(call_id)
+        self._open[call.ours] -= 1
+
+    def _last_used(self, call_id: int) -> int:
+        return self._last_theirs if call_id % 2 == self._their_parity else self._next_id - 2
+
+
+def _is_ask(message: bytes) -> bool:
+    """Whether an encoded message is an Ask: an array whose first element is 1."""
+    return message[1] == Ask.__struct_config__.tag
+

@@ -1,0 +1,51 @@
+"""Values to bytes and back: MessagePack by msgspec, with errors that name the field.
+
+Every value that crosses a process is a frozen `msgspec.Struct`. Decoding validates types,
+ranges and lengths in one pass, so that nothing unchecked gets past this file.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TypeVar
+
+import msgspec
+
+from loopsy_core.errors import BadRequest
+
+__all__ = ["MAX_MESSAGE", "Raw", "decode", "decode_as", "encode"]
+
+T = TypeVar("T")
+Raw = msgspec.Raw
+
+MAX_MESSAGE = 1 << 20
+"""Bytes of the largest message on any transport, before sealing."""
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(value: object) -> bytes:
+    """Return `value` as MessagePack."""
+    return _encoder.encode(value)
+
+
+def decode(data: bytes | Raw, kind: type[T]) -> T:
+    """Return the `kind` that `data` holds.
+
+    Raises `BadRequest`, naming the field, when `data` is no MessagePack or not a `kind`.
+    """
+    return decode_as(data, _decoder(kind))
+
+
+def decode_as(data: bytes | Raw, decoder: msgspec.msgpack.Decoder[T]) -> T:
+    """Do the same with a decoder of one's own; for unions, which are no types to pass."""
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec ends its sentences with the path: "Expected `int`, got `str` - at `$.cols`".
+        raise BadRequest(str(error).replace("`$.", "`")) from None
+
+
+@lru_cache(maxsize=None)
+def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
+    return msgspec.msgpack.Decoder(kind)

@@ -1,0 +1,74 @@
+"""Every fact that a node publishes, as streamed by `events.watch`."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from .codec import decode_as
+
+__all__ = [
+    "Event",
+    "PhoneConnected",
+    "PhoneLeft",
+    "PhonePaired",
+    "PhoneRevoked",
+    "RelayChanged",
+    "WrongCode",
+    "decode_event",
+]
+
+
+class PhonePaired(msgspec.Struct, frozen=True, tag_field="type", tag="phone_paired"):
+    """A phone proved that it knows the code; it is in the book from now on."""
+
+    id: str
+    name: str
+
+
+class PhoneConnected(msgspec.Struct, frozen=True, tag_field="type", tag="phone_connected"):
+    """A paired phone opened its first connection."""
+
+    id: str
+    name: str
+
+
+class PhoneLeft(msgspec.Struct, frozen=True, tag_field="type", tag="phone_left"):
+    """A phone's last connection ended."""
+
+    id: str
+    name: str
+
+
+class PhoneRevoked(msgspec.Struct, frozen=True, tag_field="type", tag="phone_revoked"):
+    """A phone was forgotten and its connections cut."""
+
+    id: str
+    name: str
+
+
+class WrongCode(msgspec.Struct, frozen=True, tag_field="type", tag="wrong_code"):
+    """Somebody with the link tried a wrong code."""
+
+    tries_left: int
+
+
+class RelayChanged(msgspec.Struct, frozen=True, tag_field="type", tag="relay_changed"):
+    """The link to the relay came up or went down."""
+
+    url: str | None
+    connected: bool
+    problem: str | None
+
+
+Event: TypeAlias = (
+    PhonePaired | PhoneConnected | PhoneLeft | PhoneRevoked | WrongCode | RelayChanged
+)
+
+_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+
+
+def decode_event(data: bytes) -> Event:
+    """Return the event in `data`, or raise `BadRequest`."""
+    return decode_as(data, _decoder)

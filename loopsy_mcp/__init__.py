@@ -1,0 +1,1 @@
+"""The room of the MCP server, by which AI agents will reach a node; it comes in a later version."""

@@ -1,0 +1,186 @@
+"""One WebSocket of a client, as a line of the switchboard (RFC 6455, by wsproto).
+
+No extension is negotiated: what is sealed does not compress, and a compressor would cost every
+connection hundreds of kilobytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import LocalProtocolError
+
+from .connection import Ending, HungUp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .outbox import Outbox
+
+__all__ = ["WebSocket"]
+
+_READ: Final = 65536  # bytes asked of the stream at once
+
+# Messages handed out of one read before others get their turn. One read may hold hundreds.
+_FAIR_SHARE: Final = 32
+
+_LONGEST_REASON: Final = 123  # bytes; a control frame holds 125, and the code takes 2
+
+
+class WebSocket:
+    """A `Line` over a byte stream on which the opening handshake is done."""
+
+    def __init__(
+        self,
+        stream: trio.abc.HalfCloseableStream,
+        outbox: Outbox,
+        *,
+        first_bytes: bytes,
+        longest_message: int,
+        silence_seconds: float,
+    ) -> None:
+        """Go on behind the handshake; `first_bytes` came with it already."""
+        self.outbox = outbox
+        self._stream = stream
+        self._protocol = Connection(ConnectionType.SERVER, trailing_data=first_bytes)
+        self._events: Iterator[Event] = self._protocol.events()
+        self._longest_message = longest_message
+        self._silence_seconds = silence_seconds
+        self._pieces: list[bytes] = []  # of a message that is not complete yet
+        self._pieces_size = 0
+        self._handed_out = 0
+        self._pong: Pong | None = None
+        self._ping_due = False
+        self._silent_since: float | None = None  # None: not listening, so it proves nothing
+        self._torn = False
+
+    async def receive(self) -> bytes:
+        """Return the next message. Raises `HungUp`: left, lost, or not talking our language."""
+        while True:
+            for event in self._events:
+                if isinstance(event, BytesMessage):
+                    message = self._assemble(event)
+                    if message is not None:
+                        await self._give_way()
+                        return message
+                else:
+                    self._obey(event)
+            await self._read()
+
+    async def send(self, messages: list[bytes]) -> None:
+        """Send `messages`, and the ping and pong that are due. Raises `HungUp`.
+
+        Cancelled, part of a frame may be on the wire: nothing more is sent then, ever.
+        """
+        protocol = self._protocol
+        frames: list[bytes] = []
+        try:
+            if self._pong is not None:
+                frames.append(protocol.send(self._pong))
+                self._pong = None
+            if self._ping_due:
+                frames.append(protocol.send(Ping()))
+                self._ping_due = False
+            frames.extend(protocol.send(BytesMessage(message)) for message in messages)
+        except LocalProtocolError:
+            raise HungUp(Ending(None, "it closed")) from None
+        await self._write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+    async def close(self, ending: Ending) -> None:
+        """Send the close frame, or answer the other side's, and wait until it hangs up.
+
+        Waiting matters: closing a socket while bytes come in resets it, and a reset may overtake
+        the close frame. The caller sets a limit, and closes the stream.
+        """
+        try:
+            if not self._torn and ending.code is not None:
+                reason = ending.why.encode()[:_LONGEST_REASON].decode(errors="ignore")
+                await self._write(self._protocol.send(CloseConnection(ending.code, reason)))
+            await self._stream.send_eof()
+            while await self._stream.receive_some(_READ):
+                pass
+        except (HungUp, LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # they are gone, which is what we wanted
+
+    def keep_alive(self, now: float) -> bool:
+        """Have a ping sent; return False when nothing was heard for too long.
+
+        While nobody calls `receive` nothing can be heard, so that time does not count.
+        """
+        if self._silent_since is not None and now - self._silent_since > self._silence_seconds:
+            return False
+        self._ping_due = True
+        self.outbox.poke()
+        return True
+
+    def _assemble(self, event: BytesMessage) -> bytes | None:
+        """Return the message that `event` completes, if it does. Raises `HungUp` if too long."""
+        self._pieces_size += len(event.data)
+        if self._pieces_size > self._longest_message:
+            limit = f"{self._longest_message} bytes at most"
+            raise HungUp(Ending(CloseReason.MESSAGE_TOO_BIG, limit))
+        if not event.message_finished:
+            self._pieces.append(bytes(event.data))
+            return None
+        if self._pieces:
+            self._pieces.append(bytes(event.data))
+            message = b"".join(self._pieces)
+            self._pieces = []
+        else:
+            message = bytes(event.data)  # the common case, and no copy
+        self._pieces_size = 0
+        return message
+
+    def _obey(self, event: Event) -> None:
+        """Do what a control frame asks for. Raises `HungUp`."""
+        match event:
+            case Ping():
+                # Only the newest must be answered (section 5.5.3), so a flood costs nothing.
+                self._pong = event.response()
+                self.outbox.poke()
+            case TextMessage():
+                raise HungUp(Ending(CloseReason.UNSUPPORTED_DATA, "messages must be binary"))
+            case CloseConnection():
+                self._answer_close(event)
+            case _:
+                pass  # a pong: that something came was noted already
+
+    def _answer_close(self, event: CloseConnection) -> None:
+        """Raise `HungUp`, with what there is to say: to a close frame its own code, once."""
+        code = event.code
+        if code == CloseReason.NO_STATUS_RCVD:  # may not be sent (section 7.4.1)
+            code = CloseReason.NORMAL_CLOSURE
+        raise HungUp(Ending(code, "it closed"))
+
+    async def _read(self) -> None:
+        self._silent_since = trio.current_time()
+        try:
+            data = await self._stream.receive_some(_READ)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise HungUp(Ending(None, "lost")) from None
+        finally:
+            self._silent_since = None
+        if not data:
+            raise HungUp(Ending(None, "lost"))
+        self._handed_out = 0
+        self._protocol.receive_data(bytes(data))
+        self._events = self._protocol.events()
+
+    async def _give_way(self) -> None:
+        self._handed_out += 1
+        if self._handed_out % _FAIR_SHARE == 0:
+            await trio.lowlevel.checkpoint()
+
+    async def _write(self, data: bytes) -> None:
+        if self._torn:
+            raise HungUp(Ending(None, "torn"))
+        self._torn = True
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise HungUp(Ending(None, "lost")) from None
+        self._torn = False
