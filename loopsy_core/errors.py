@@ -39,28 +39,28 @@ class LoopsyError(Exception):
         self.message = message
 
 
-class BadRequest(LoopsyError):  # noqa: N818 - reads as what it is at every raise
+class BadRequest(LoopsyError):
     """The asker's fault: a value that cannot be. Asking again as it stands is pointless."""
 
     code = "bad_request"
     status = 400
 
 
-class Refused(LoopsyError):  # noqa: N818
+class Refused(LoopsyError):
     """The asker may not: no grant, a wrong code, an unknown or revoked key."""
 
     code = "refused"
     status = 403
 
 
-class NotFound(LoopsyError):  # noqa: N818
+class NotFound(LoopsyError):
     """There is no such session, peer, phone or file."""
 
     code = "not_found"
     status = 404
 
 
-class Gone(LoopsyError):  # noqa: N818
+class Gone(LoopsyError):
     """The other side went away; the same request may succeed once it is back."""
 
     code = "gone"
@@ -73,20 +73,20 @@ class NoDaemon(Gone):
     code = "no_daemon"
 
 
-class Busy(LoopsyError):  # noqa: N818
+class Busy(LoopsyError):
     """Too much at once, or held by somebody else; later may work."""
 
     code = "busy"
     status = 429
 
 
-class Misconfigured(LoopsyError):  # noqa: N818
+class Misconfigured(LoopsyError):
     """A file, permission or setting on this machine must be mended first."""
 
     code = "misconfigured"
 
 
-class ProtocolViolation(LoopsyError):  # noqa: N818
+class ProtocolViolation(LoopsyError):
     """The other side sent what the protocol does not allow; the connection ends."""
 
     code = "protocol"

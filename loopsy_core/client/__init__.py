@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from .client import Client, open_client
+from .client import Client, open_client, open_host_client
 from .daemon import start_daemon
 from .session import Attached, Drawn, Shown
 from .viewing import Viewing
 
-__all__ = ["Attached", "Client", "Drawn", "Shown", "Viewing", "open_client", "start_daemon"]
+__all__ = [
+    "Attached",
+    "Client",
+    "Drawn",
+    "Shown",
+    "Viewing",
+    "open_client",
+    "open_host_client",
+    "start_daemon",
+]

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from loopsy_core.errors import Gone, NoDaemon
 from loopsy_core.home import Home
 from loopsy_core.kit import one_error
-from loopsy_core.links import Call, Conversation, connect_local, open_conversation
+from loopsy_core.links import (
+    Call,
+    Channel,
+    Conversation,
+    connect_local,
+    open_conversation,
+)
 from loopsy_core.wire import (
     EndSession,
     Event,
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["Client", "open_client"]
+__all__ = ["Client", "open_client", "open_host_client"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -153,6 +159,23 @@ async def open_client(home: Home | None = None) -> AsyncGenerator[Client]:
         raise NoDaemon(
             f"no node runs in {home.root}; `loopsy start` or `loopsy up` starts one"
         ) from None
+    async with _open(channel) as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_host_client(home: Home | None = None) -> AsyncGenerator[Client]:
+    """Connect to this machine's session host itself, which lives on when no node runs.
+
+    It answers what is about sessions and nothing else. Raises `Gone` when no host runs.
+    """
+    home = home or Home.find()
+    async with _open(await connect_local(home.host_socket)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _open(channel: Channel) -> AsyncGenerator[Client]:
     with one_error():
         async with open_conversation(channel, opener=True) as conversation:
             yield Client(conversation)

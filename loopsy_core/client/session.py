@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from loopsy_core.errors import ProtocolViolation
-from loopsy_core.links import Call, Conversation
 from loopsy_core.wire import (
     Ended,
     Picture,
@@ -20,10 +19,12 @@ from loopsy_core.wire import (
     decode_attached,
 )
 
-from .viewing import Viewing
-
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from loopsy_core.links import Call, Conversation
+
+    from .viewing import Viewing
 
 __all__ = ["Attached", "Drawn", "Shown", "open_attached"]
 

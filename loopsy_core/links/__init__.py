@@ -6,16 +6,9 @@ Whatever needs a WebSocket or the cryptography library is in `links.relay`, impo
 from __future__ import annotations
 
 from .channel import Channel, FramedChannel, SealedChannel, receive_one
-from .conversation import (
-    PASSED_ON,
-    Answerer,
-    Asked,
-    Call,
-    Conversation,
-    Stream,
-    open_conversation,
-)
+from .conversation import Answerer, Conversation, open_conversation
 from .local import connect_local, serve_local
+from .stream import PASSED_ON, Asked, Call, Stream
 
 __all__ = [
     "PASSED_ON",

@@ -6,7 +6,6 @@ One task sends on a channel and one receives; `conversation.py` is those two.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -15,6 +14,8 @@ from loopsy_core.errors import Gone, ProtocolViolation
 from loopsy_core.wire import FrameDecoder, encode_frames
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loopsy_core.wire import SealedConnection
 
 __all__ = ["Channel", "FramedChannel", "SealedChannel"]
@@ -69,7 +70,7 @@ class FramedChannel(Channel):
             if messages := self._frames.feed(data):
                 return messages
 
-    async def aclose(self, why: str = "bye") -> None:  # noqa: ARG002 - a stream has no words
+    async def aclose(self, why: str = "bye") -> None:
         """Close the stream."""
         await trio.aclose_forcefully(self._stream)
 

@@ -39,7 +39,7 @@ def main(root: Path) -> None:
         with one_error():
             trio.run(_run, Home(root))
     except LoopsyError as error:
-        _log.error("%s", error)  # noqa: TRY400 - a sentence, not a traceback
+        _log.error("%s", error)
         sys.stdout.write(f"{error.code}: {error}\n")
         sys.exit(1)
 

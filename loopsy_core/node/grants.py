@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
 from loopsy_core.errors import Refused
+from loopsy_core.home import PeerId
 from loopsy_core.wire import ALL_GRANTS, Operation
-
-if TYPE_CHECKING:
-    from loopsy_core.home import PeerId
 
 __all__ = ["LOCAL", "Asker"]
 

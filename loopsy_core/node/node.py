@@ -18,8 +18,8 @@ from loopsy_core.sessions import HostLink, open_host_link
 from loopsy_core.wire import (
     Event,
     ListSessions,
-    PairingOffer,
     OfferPairing,
+    PairingOffer,
     RelayChanged,
     RelayStatus,
     Status,

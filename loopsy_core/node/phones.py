@@ -154,9 +154,7 @@ class Phones:
         let_in: Callable[[Channel, Asker], Awaitable[None]],
     ) -> None:
         asker = Asker(f"phone {contact.name}", contact.grants, contact.id)
-        patience = (
-            float("inf") if contact.expires_at is None else contact.expires_at - time.time()
-        )
+        patience = float("inf") if contact.expires_at is None else contact.expires_at - time.time()
         with self.presence.present(contact.id) as first:
             if first:
                 self._events.publish(PhoneConnected(contact.id, contact.name))
@@ -256,4 +254,3 @@ class _Proven(Channel):
 def _clean(name: str) -> str:
     """Return a stranger's name for itself without anything that is not printable."""
     return "".join(c for c in name if c.isprintable()).strip() or f"phone-{secrets.token_hex(2)}"
-

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import operator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
@@ -61,9 +63,7 @@ class Relaying:
 
         credential = self._credential.value
         if credential is None:
-            raise Misconfigured(
-                "no relay is set; run `loopsy up`, or `loopsy relay configure URL`"
-            )
+            raise Misconfigured("no relay is set; run `loopsy up`, or `loopsy relay configure URL`")
         return RelayApi(credential.url, credential.secret)
 
     async def configure(self, url: str, registration_secret: str | None) -> RelayStatus:
@@ -116,8 +116,7 @@ class Relaying:
             async with trio.open_nursery() as nursery:
                 if credential is not None:
                     nursery.start_soon(self._keep_one, credential)
-                seen = credential
-                credential = await self._credential.wait(lambda value: value != seen)
+                credential = await self._credential.wait(partial(operator.ne, credential))
                 nursery.cancel_scope.cancel()
 
     async def _keep_one(self, credential: Credential) -> None:
@@ -140,9 +139,7 @@ class Relaying:
             _log.info("connected to %s", credential.url)
             self.status.set(RelayStatus(credential.url, connected=True))
 
-        await serve_phones(
-            credential.url, credential.secret, self._serve, on_connected=connected
-        )
+        await serve_phones(credential.url, credential.secret, self._serve, on_connected=connected)
 
     def _failed(self, credential: Credential, error: Exception, delay: float) -> None:
         if isinstance(error, LoopsyError):

@@ -93,7 +93,7 @@ class Router:
         asked.pass_on(conversation, asked.op, params)
         return PASSED_ON
 
-    async def _act(self, asker: Asker, asked: Asked) -> object:  # noqa: PLR0911 - one per request
+    async def _act(self, asker: Asker, asked: Asked) -> object:
         node = self._node
         match asked.op:
             case Hello.op:
@@ -130,9 +130,7 @@ class Router:
                 return Nothing()
             case ConfigureRelay.op:
                 configure = decode(asked.params, ConfigureRelay)
-                return await node.relaying.configure(
-                    configure.url, configure.registration_secret
-                )
+                return await node.relaying.configure(configure.url, configure.registration_secret)
             case ShowRelay.op:
                 return node.relaying.status.value
             case UnsetRelay.op:

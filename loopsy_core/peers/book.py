@@ -156,7 +156,7 @@ def _row(contact: Contact) -> tuple[str | float | None, ...]:
     )
 
 
-def _contact(  # noqa: PLR0917 - the columns, in their order
+def _contact(
     contact_id: str,
     name: str,
     kind: str,

@@ -71,7 +71,7 @@ class Host:
             case ListSessions.op:
                 return sessions.list()
             case WatchSessions.op:
-                await sessions.watch(asked)
+                return await sessions.watch(asked)
             case StartSession.op:
                 return await sessions.start(decode(asked.params, StartSession))
             case AttachSession.op:
@@ -132,7 +132,7 @@ def main(root: Path) -> None:
         with one_error():
             trio.run(_main, home)
     except LoopsyError as error:
-        _log.error("%s", error)  # noqa: TRY400 - a sentence, not a traceback
+        _log.error("%s", error)
         sys.exit(1)
 
 

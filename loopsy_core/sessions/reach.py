@@ -90,7 +90,7 @@ class HostLink:
         async with process.stdout:
             said = b""
             with trio.move_on_after(STARTING):
-                said = await process.stdout.receive_some(len(READY))
+                said = bytes(await process.stdout.receive_some(len(READY)))
         # A host that another node started in the same moment makes ours leave: that is well.
         if said != READY:
             _log.warning("a session host did not become ready; see %s", self._home.host_log)

@@ -10,7 +10,6 @@ import trio
 
 from loopsy_core.errors import BadRequest, Busy, NotFound
 from loopsy_core.kit import Watched, contained, one_error
-from loopsy_core.links import Asked
 from loopsy_core.wire import Nothing, SessionInfo, SessionList, StartSession
 
 from .session import Session
@@ -19,6 +18,8 @@ from .spawn import find_program
 if TYPE_CHECKING:
     import logging
     from collections.abc import AsyncGenerator
+
+    from loopsy_core.links import Asked
 
 __all__ = ["Sessions", "open_sessions"]
 
@@ -115,9 +116,7 @@ class Sessions:
         self._forget(session)
         return Nothing()
 
-    async def _run(
-        self, session: Session, *, task_status: trio.TaskStatus[None]
-    ) -> None:
+    async def _run(self, session: Session, *, task_status: trio.TaskStatus[None]) -> None:
         started = _Started(task_status)
         try:
             await session.run(task_status=started)

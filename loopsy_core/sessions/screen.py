@@ -89,7 +89,7 @@ class Screen:
     def alternate(self) -> bool:
         """Whether the alternate screen is active."""
         active: int = self._terminal.get("active_screen", "GhosttyTerminalScreen")
-        return active == lib.GHOSTTY_TERMINAL_SCREEN_ALTERNATE
+        return bool(active == lib.GHOSTTY_TERMINAL_SCREEN_ALTERNATE)
 
     @property
     def title(self) -> str:

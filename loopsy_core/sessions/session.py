@@ -18,7 +18,6 @@ import trio
 
 from loopsy_core.errors import BadRequest, Gone, Refused
 from loopsy_core.kit import ByteLog, Lagged
-from loopsy_core.links import Asked
 from loopsy_core.wire import (
     CHUNK,
     AttachReply,
@@ -38,6 +37,8 @@ from .viewer import Viewer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from loopsy_core.links import Asked
 
 __all__ = ["Session"]
 
@@ -116,9 +117,7 @@ class Session:
             cwd=self._program.cwd,
         )
 
-    async def run(
-        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start the program and see it to its end; cancelled, it hangs up on the program.
 
         Raises `Busy` before it has started when the machine cannot start it.
@@ -266,9 +265,7 @@ class Session:
                 self._on_change()
         return AttachReply(self._exit_code)
 
-    async def _show(
-        self, asked: Asked, viewer: Viewer, request: AttachSession, typed: int
-    ) -> None:
+    async def _show(self, asked: Asked, viewer: Viewer, request: AttachSession, typed: int) -> None:
         if not self._can_resume(request):
             await self._send_picture(asked, viewer, typed)
         else:
@@ -369,4 +366,3 @@ class Session:
     def close(self) -> None:
         """Free the emulator; the session is not used any more."""
         self._screen.close()
-

@@ -39,9 +39,7 @@ class Program:
         return Path(self.argv[0]).name
 
 
-def find_program(
-    argv: Sequence[str] | None, cwd: str | None, extra: Mapping[str, str]
-) -> Program:
+def find_program(argv: Sequence[str] | None, cwd: str | None, extra: Mapping[str, str]) -> Program:
     """Return the program to start; without `argv` the user's login shell.
 
     Raises `BadRequest` when the directory is not there, the program is not found or may not be

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .calls import (
-    CHUNK,
-    WINDOW,
-    Answer,
-    Ask,
-    Calls,
-    Credit,
-    Data,
-    Drop,
-    End,
-    Fault,
-    Item,
-    Message,
-    Ping,
-    Pong,
-    cost,
+from .attached import (
+    AttachedItem,
+    Ended,
+    Picture,
+    Resize,
+    Resized,
+    Resumed,
+    Typed,
+    decode_attached,
 )
+from .calls import CHUNK, WINDOW, Calls, cost
 from .codec import MAX_MESSAGE, Raw, decode, encode
+from .envelope import (
+    Bytes,
+    Close,
+    Envelope,
+    Joined,
+    Left,
+    decode_envelope,
+    encode_envelope,
+)
 from .events import (
     Event,
     PhoneConnected,
@@ -37,6 +40,21 @@ from .events import (
     decode_event,
 )
 from .frames import FrameDecoder, encode_frames
+from .grants import ALL_GRANTS, PRESETS, Grant, Preset
+from .messages import (
+    Answer,
+    Ask,
+    Credit,
+    Data,
+    Drop,
+    End,
+    Fault,
+    Item,
+    Message,
+    Ping,
+    Pong,
+)
+from .operation import MAX_CELLS, Operation, read_reply
 from .operations import *  # noqa: F403 - its __all__ is the list of requests
 from .operations import __all__ as _operations
 
@@ -74,53 +92,75 @@ _SEALING = {
     "SealedConnection": "sealed",
 }
 
-__all__ = [  # noqa: PLE0604 - the requests are listed where they are written
+__all__ = [
+    "ALL_GRANTS",
     "CHUNK",
     "CODE_DIGITS",
+    "MAX_CELLS",
     "MAX_MESSAGE",
+    "PRESETS",
     "SECRET_BYTES",
     "WINDOW",
     "Answer",
     "Ask",
+    "AttachedItem",
+    "Bytes",
     "Calls",
     "Cipher",
+    "Close",
     "Credit",
     "Data",
     "Drop",
     "End",
+    "Ended",
+    "Envelope",
     "Established",
     "Event",
     "Fault",
     "FrameDecoder",
+    "Grant",
     "Greeting",
     "Handshake",
     "Heard",
     "Introduction",
     "Item",
+    "Joined",
     "Knock",
+    "Left",
     "Message",
+    "Operation",
     "PairLink",
     "Pattern",
     "PhoneConnected",
     "PhoneLeft",
     "PhonePaired",
     "PhoneRevoked",
+    "Picture",
     "Ping",
     "Pong",
+    "Preset",
     "Raw",
     "RelayChanged",
+    "Resize",
+    "Resized",
+    "Resumed",
     "SealedConnection",
+    "Typed",
     "Unreadable",
     "WrongCode",
     "cost",
     "decode",
+    "decode_attached",
+    "decode_envelope",
     "decode_event",
     "encode",
+    "encode_envelope",
     "encode_frames",
     "greet",
     "greet_with_offer",
     "offer_id",
     "pairing_key",
+    "read_reply",
     *_operations,
 ]
 

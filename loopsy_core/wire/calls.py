@@ -8,31 +8,27 @@ is over and what breaks the protocol. It never holds more than a call's credit t
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, Final, TypeAlias
-
-import msgspec
+from typing import Final
 
 from loopsy_core.errors import BadRequest, ProtocolViolation
 
 from .codec import Raw, encode
+from .messages import (
+    Answer,
+    Ask,
+    Credit,
+    Data,
+    Drop,
+    End,
+    Fault,
+    Item,
+    Message,
+    Ping,
+    Pong,
+    decode_message,
+)
 
-__all__ = [
-    "CHUNK",
-    "WINDOW",
-    "Answer",
-    "Ask",
-    "Calls",
-    "Credit",
-    "Data",
-    "Drop",
-    "End",
-    "Fault",
-    "Item",
-    "Message",
-    "Ping",
-    "Pong",
-    "cost",
-]
+__all__ = ["CHUNK", "WINDOW", "Calls", "cost"]
 
 WINDOW: Final = 262_144
 """Bytes that may be under way in one direction of one call."""
@@ -44,84 +40,6 @@ MAX_OPEN: Final = 256
 """Calls that one side may have open at once."""
 MAX_CONTROL: Final = 1024
 """Refusals waiting to be written; who causes more without reading them has lost."""
-
-CallId: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-
-
-class Ask(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """Begin a call."""
-
-    id: CallId
-    op: Annotated[str, msgspec.Meta(max_length=64)]
-    params: Raw
-    to: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-
-
-class Answer(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """The call succeeded and is over."""
-
-    id: CallId
-    result: Raw
-
-
-class Fault(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """The call failed and is over."""
-
-    id: CallId
-    code: Annotated[str, msgspec.Meta(max_length=64)]
-    message: str
-    details: Raw = Raw(b"\x80")
-
-
-class Data(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """A piece of the call's byte stream."""
-
-    id: CallId
-    data: bytes
-
-
-class Item(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """A value in the call's stream: one MessagePack document."""
-
-    id: CallId
-    value: bytes
-
-
-class Credit(msgspec.Struct, frozen=True, array_like=True, tag=6):
-    """How much the other side may have sent in this call, in all."""
-
-    id: CallId
-    total: Count
-
-
-class End(msgspec.Struct, frozen=True, array_like=True, tag=7):
-    """The asker sends no more Data or Items."""
-
-    id: CallId
-
-
-class Drop(msgspec.Struct, frozen=True, array_like=True, tag=8):
-    """The asker no longer wants the answer."""
-
-    id: CallId
-
-
-class Ping(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """Say whether you are there."""
-
-    number: Count
-
-
-class Pong(msgspec.Struct, frozen=True, array_like=True, tag=10):
-    """I am."""
-
-    number: Count
-
-
-Message: TypeAlias = Ask | Answer | Fault | Data | Item | Credit | End | Drop | Ping | Pong
-
-_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 def cost(data: bytes) -> int:
@@ -267,10 +185,7 @@ class Calls:
 
         Raises `ProtocolViolation`; the connection must then be closed.
         """
-        try:
-            value = _decoder.decode(message)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ProtocolViolation(f"what came is no message: {error}") from None
+        value = decode_message(message)
         if isinstance(value, Ping):
             self._pong = value.number
             return None
@@ -334,9 +249,7 @@ class Calls:
     @property
     def pending(self) -> bool:
         """Whether `take` would give anything."""
-        return bool(
-            self._ready or self._credits or self._control or self._pong is not None
-        )
+        return bool(self._ready or self._credits or self._control or self._pong is not None)
 
     def take(self, most: int = CHUNK) -> list[bytes]:
         """Return messages to write, about `most` bytes: small news first, then calls in turn."""
@@ -406,4 +319,3 @@ class Calls:
 def _is_ask(message: bytes) -> bool:
     """Whether an encoded message is an Ask: an array whose first element is 1."""
     return message[1] == Ask.__struct_config__.tag
-

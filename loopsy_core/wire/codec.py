@@ -6,8 +6,7 @@ ranges and lengths in one pass, so that nothing unchecked gets past this file.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -22,6 +21,7 @@ MAX_MESSAGE = 1 << 20
 """Bytes of the largest message on any transport, before sealing."""
 
 _encoder = msgspec.msgpack.Encoder()
+_decoders: dict[object, msgspec.msgpack.Decoder[object]] = {}  # by type, of which there are few
 
 
 def encode(value: object) -> bytes:
@@ -34,7 +34,10 @@ def decode(data: bytes | Raw, kind: type[T]) -> T:
 
     Raises `BadRequest`, naming the field, when `data` is no MessagePack or not a `kind`.
     """
-    return decode_as(data, _decoder(kind))
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    return cast("T", decode_as(data, decoder))
 
 
 def decode_as(data: bytes | Raw, decoder: msgspec.msgpack.Decoder[T]) -> T:
@@ -44,8 +47,3 @@ def decode_as(data: bytes | Raw, decoder: msgspec.msgpack.Decoder[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # msgspec ends its sentences with the path: "Expected `int`, got `str` - at `$.cols`".
         raise BadRequest(str(error).replace("`$.", "`")) from None
-
-
-@lru_cache(maxsize=None)
-def _decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
-    return msgspec.msgpack.Decoder(kind)

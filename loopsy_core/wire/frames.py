@@ -6,12 +6,15 @@ above the limit is refused before a byte of it is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from loopsy_core.errors import ProtocolViolation
 
 from .codec import MAX_MESSAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["FrameDecoder", "encode_frames"]
 
@@ -42,7 +45,7 @@ class FrameDecoder:
         """Whether part of a frame has come: an end of the stream now is a cut."""
         return bool(self._buffer)
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | bytearray) -> list[bytes]:
         """Return the messages that `data` completes, in order.
 
         Raises `ProtocolViolation` for a length out of range; the stream is then useless.

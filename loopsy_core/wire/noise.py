@@ -8,14 +8,16 @@ for the ephemeral key. Held to the published cacophony vectors by the tests.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
 from enum import Enum
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Cipher", "Handshake", "Pattern", "Unreadable"]
 
@@ -25,7 +27,7 @@ MAX_NOISE_MESSAGE: Final = 65_535
 """Section 3: no Noise message is longer, tag included."""
 
 
-class Unreadable(Exception):  # noqa: N818
+class Unreadable(Exception):
     """A message did not open: wrong key, wrong code, or bytes that were tampered with."""
 
 
@@ -39,7 +41,8 @@ class Pattern(Enum):
     @property
     def messages(self) -> tuple[tuple[str, ...], ...]:
         """The tokens, message by message."""
-        return self.value
+        messages: tuple[tuple[str, ...], ...] = self.value
+        return messages
 
     @property
     def knows_responder(self) -> bool:
@@ -254,7 +257,8 @@ class Handshake:
             self._symmetric.mix_key_and_hash(self._psk)
             return
         # "es" is the initiator's ephemeral with the responder's static key, and so on.
-        ours, theirs = token if self._initiator else (token[1], token[0])
+        first, second = token[0], token[1]
+        ours, theirs = (first, second) if self._initiator else (second, first)
         private = self._ephemeral if ours == "e" else self._static
         public = self._remote_ephemeral if theirs == "e" else self.remote_static
         assert public is not None

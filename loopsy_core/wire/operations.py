@@ -7,25 +7,22 @@ cells, times are seconds since 1970 (UTC), lengths of time are seconds.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import msgspec
 
-from .codec import Raw, decode, decode_as
+from .operation import Argument, Cells, Name, Offset, Operation, Reference, Text
+
+if TYPE_CHECKING:
+    from .grants import Preset
 
 __all__ = [
-    "ALL_GRANTS",
-    "MAX_CELLS",
     "OPERATIONS",
-    "PRESETS",
     "AttachReply",
     "AttachSession",
-    "AttachedItem",
     "ConfigureRelay",
     "EndSession",
-    "Ended",
     "Forget",
-    "Grant",
     "Hello",
     "HelloReply",
     "ListPhones",
@@ -33,19 +30,13 @@ __all__ = [
     "NodeStatus",
     "Nothing",
     "OfferPairing",
-    "Operation",
     "PairingOffer",
     "PhoneInfo",
     "PhoneList",
-    "Picture",
-    "Preset",
     "RelayStatus",
     "RemoveSession",
     "RenameSession",
-    "Resize",
     "ResizeSession",
-    "Resized",
-    "Resumed",
     "RevokePhone",
     "SessionInfo",
     "SessionList",
@@ -54,73 +45,10 @@ __all__ = [
     "Status",
     "StopNode",
     "StopReply",
-    "Typed",
     "UnsetRelay",
     "WatchEvents",
     "WatchSessions",
-    "decode_attached",
-    "read_reply",
 ]
-
-R = TypeVar("R")
-
-Grant: TypeAlias = Literal[
-    "view",
-    "type",
-    "exec",
-    "files.read",
-    "files.write",
-    "context",
-    "message",
-    "task",
-    "approve",
-    "admin",
-]
-Preset: TypeAlias = Literal["phone", "machine", "viewer"]
-
-ALL_GRANTS: Final[frozenset[Grant]] = frozenset(
-    (
-        "view",
-        "type",
-        "exec",
-        "files.read",
-        "files.write",
-        "context",
-        "message",
-        "task",
-        "approve",
-        "admin",
-    )
-)
-PRESETS: Final[dict[Preset, frozenset[Grant]]] = {
-    "phone": ALL_GRANTS - {"admin"},
-    "machine": ALL_GRANTS - {"admin", "approve"},
-    "viewer": frozenset({"view"}),
-}
-
-MAX_CELLS: Final = 1000
-"""Columns or rows of the largest terminal."""
-
-Cells: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_CELLS)]
-Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Reference: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-"""An id, a unique beginning of one, or a name."""
-Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
-Argument: TypeAlias = Annotated[str, msgspec.Meta(max_length=131_072)]
-
-
-class Operation(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
-    """A request whose reply is an `R`."""
-
-    op: ClassVar[str]
-    grant: ClassVar[Grant | None]
-    reply: ClassVar[type[object]]
-
-
-def read_reply(operation: Operation[R], result: bytes | Raw) -> R:
-    """Return the reply to `operation` that `result` holds, or raise `BadRequest`."""
-    return cast("R", decode(result, operation.reply))
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -261,7 +189,7 @@ class StartSession(Operation[SessionInfo], frozen=True, kw_only=True):
     kind: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] = "shell"
     name: Name | None = None
     cwd: Text | None = None
-    env: dict[Text, Argument] = {}
+    env: dict[Text, Argument] = msgspec.field(default_factory=dict)
     cols: Cells = 80
     rows: Cells = 24
 
@@ -333,65 +261,6 @@ class AttachSession(Operation[AttachReply], frozen=True, kw_only=True):
     epoch: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     offset: Offset | None = None
     typed: Offset = 0
-
-
-class Resumed(msgspec.Struct, frozen=True, tag_field="type", tag="resumed"):
-    """The output goes on exactly where the viewer left it."""
-
-    epoch: str
-    offset: Offset
-    typed: Offset
-    cols: Cells
-    rows: Cells
-    title: str
-
-
-class Picture(msgspec.Struct, frozen=True, tag_field="type", tag="picture"):
-    """The next `length` bytes redraw the screen as it was at `offset`."""
-
-    epoch: str
-    offset: Offset
-    typed: Offset
-    cols: Cells
-    rows: Cells
-    title: str
-    length: Offset
-
-
-class Resized(msgspec.Struct, frozen=True, tag_field="type", tag="resized"):
-    """The terminal has this size from here on."""
-
-    cols: Cells
-    rows: Cells
-
-
-class Typed(msgspec.Struct, frozen=True, tag_field="type", tag="typed"):
-    """The host has this many of the viewer's typed bytes."""
-
-    total: Offset
-
-
-class Ended(msgspec.Struct, frozen=True, tag_field="type", tag="ended"):
-    """The program ended, and all its output has been sent."""
-
-    exit_code: int | None
-
-
-AttachedItem: TypeAlias = Resumed | Picture | Resized | Typed | Ended
-
-_attached_items: msgspec.msgpack.Decoder[AttachedItem] = msgspec.msgpack.Decoder(AttachedItem)
-
-
-def decode_attached(data: bytes) -> AttachedItem:
-    """Return what a host tells its viewer, or raise `BadRequest`."""
-    return decode_as(data, _attached_items)
-
-
-class Resize(msgspec.Struct, frozen=True, tag_field="type", tag="resize"):
-    """How large the viewer would like the terminal; the only Item a viewer sends."""
-
-    cols: Cells
-    rows: Cells
 
 
 # Phones and the relay.

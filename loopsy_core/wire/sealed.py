@@ -121,6 +121,6 @@ def _content(record: bytes) -> tuple[bool, bytes]:
     if flags == _PADDED and len(record) >= _PADDED_HEADER.size:
         _, length = _PADDED_HEADER.unpack_from(record)
         end = _PADDED_HEADER.size + length
-        if 0 < length and end <= len(record) and not record[end:].strip(b"\0"):
+        if length > 0 and end <= len(record) and not record[end:].strip(b"\0"):
             return False, record[_PADDED_HEADER.size : end]
     raise ProtocolViolation("a sealed record has the wrong form")

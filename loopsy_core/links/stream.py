@@ -1,0 +1,298 @@
+"""Our end of one call: its bytes and values both ways, and passing it on elsewhere.
+
+Made by `conversation.py`, whose reader hands each message of the call to it and whose writer
+sends what it queues.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+import trio
+
+from loopsy_core.errors import Gone, LoopsyError, error_from_code
+from loopsy_core.wire import (
+    CHUNK,
+    Answer,
+    Ask,
+    Credit,
+    Data,
+    Drop,
+    End,
+    Fault,
+    Item,
+    Message,
+    Raw,
+    cost,
+    decode,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from .conversation import Conversation
+
+__all__ = ["PASSED_ON", "Asked", "Call", "Listener", "Stream"]
+
+T = TypeVar("T")
+
+
+class Listener(Protocol):
+    """What stands at our end of one call."""
+
+    def heard(self, message: Message) -> None:
+        """Take a message of this call."""
+
+    def lost(self, error: LoopsyError) -> None:
+        """Take the end of the connection."""
+
+
+class Stream:
+    """The bytes and values that one call carries, both ways."""
+
+    def __init__(self, conversation: Conversation, call_id: int) -> None:
+        """Stand at our end of call `call_id`; conversations make these."""
+        self._conversation = conversation
+        self._id = call_id
+        self._inbox: deque[bytes | Item] = deque()
+        self._inbox_lot = trio.lowlevel.ParkingLot()
+        self._room_lot = trio.lowlevel.ParkingLot()
+        self._heard_all = False
+        self._said_all = False
+        self._error: LoopsyError | None = None
+
+    @property
+    def room(self) -> int:
+        """How many bytes `send_nowait` takes now; below 1 there is none."""
+        return self._conversation.calls.allowance(self._id)
+
+    async def wait_room(self) -> int:
+        """Wait until the other side can take more, and return how many bytes.
+
+        Raises `Gone` when the call is over. Not a checkpoint while there is room.
+        """
+        while True:
+            if self._said_all:
+                raise self._error or Gone("the call is over")
+            if (room := self.room) > 0:
+                return room
+            await self._room_lot.park()
+
+    def send_nowait(self, data: bytes) -> None:
+        """Send bytes for which there is room."""
+        self._conversation.calls.send_data(self._id, data)
+        self._conversation.wake_writer()
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes in order, waiting for room as often as needed; a checkpoint.
+
+        Cancelled, it has sent some beginning of `data`.
+        """
+        await trio.lowlevel.checkpoint()
+        view = memoryview(data)
+        while view:
+            room = min(await self.wait_room(), CHUNK)
+            self.send_nowait(bytes(view[:room]))
+            view = view[room:]
+
+    async def send_item(self, value: object) -> None:
+        """Send a value (a struct), waiting for room; cancelled, it has sent all or nothing."""
+        await trio.lowlevel.checkpoint()
+        encoded = encode(value)
+        while await self.wait_room() < len(encoded):
+            await self._room_lot.park()
+        self._conversation.calls.send_item(self._id, encoded)
+        self._conversation.wake_writer()
+
+    async def receive(self) -> bytes | Item | None:
+        """Return the next bytes or value from the other side, None once no more will come.
+
+        Raises the call's error when it failed. A checkpoint.
+        """
+        while not self._inbox:
+            if self._heard_all:
+                if self._error is not None:
+                    raise self._error
+                await trio.lowlevel.checkpoint()
+                return None
+            await self._inbox_lot.park()
+        else:
+            await trio.lowlevel.checkpoint()
+        return self._take()
+
+    def receive_nowait(self) -> bytes | Item:
+        """Return the next bytes or value, or raise `trio.WouldBlock`."""
+        if not self._inbox:
+            raise trio.WouldBlock
+        return self._take()
+
+    def read(self, item: Item, kind: type[T]) -> T:
+        """Return the `kind` that `item` holds, or raise `BadRequest`."""
+        return decode(item.value, kind)
+
+    def _take(self) -> bytes | Item:
+        piece = self._inbox.popleft()
+        spent = cost(piece.value if isinstance(piece, Item) else piece)
+        if self._conversation.calls.consumed(self._id, spent):
+            self._conversation.wake_writer()
+        return piece
+
+    def _hear_piece(self, message: Message) -> bool:
+        match message:
+            case Data():
+                self._inbox.append(message.data)
+                self._inbox_lot.unpark()
+            case Item():
+                self._inbox.append(message)
+                self._inbox_lot.unpark()
+            case Credit():
+                self._room_lot.unpark_all()
+            case _:
+                return False
+        return True
+
+    def _hear_end(self) -> None:
+        self._heard_all = True
+        self._inbox_lot.unpark_all()
+
+    def _finish(self, error: LoopsyError | None) -> None:
+        self._said_all = True
+        self._error = error
+        self._room_lot.unpark_all()
+        self._hear_end()
+
+
+class Call(Stream):
+    """A call that we asked."""
+
+    def __init__(self, conversation: Conversation, call_id: int) -> None:
+        """Await the answer to call `call_id`."""
+        super().__init__(conversation, call_id)
+        self._answer: Raw | None = None
+
+    def end(self) -> None:
+        """Say that we send no more."""
+        self._conversation.calls.end(self._id)
+        self._conversation.wake_writer()
+
+    async def answer(self) -> Raw:
+        """Wait for the answer, passing over whatever is still in the stream."""
+        while await self.receive() is not None:
+            pass
+        assert self._answer is not None
+        return self._answer
+
+    def heard(self, message: Message) -> None:
+        """Take a message of this call."""
+        match message:
+            case Answer():
+                self._answer = message.result
+                self._finish(None)
+            case Fault():
+                self._finish(error_from_code(message.code, message.message))
+            case _:
+                self._hear_piece(message)
+
+    def lost(self, error: LoopsyError) -> None:
+        """Take the end of the connection."""
+        if not self._said_all:
+            self._finish(error)
+
+
+class Asked(Stream):
+    """A call that the other side asked of us; the answerer acts on it."""
+
+    def __init__(self, conversation: Conversation, ask: Ask) -> None:
+        """Stand for `ask`."""
+        super().__init__(conversation, ask.id)
+        self.op = ask.op
+        self.params = ask.params
+        self.to = ask.to
+        self.scope = trio.CancelScope()
+
+    def heard(self, message: Message) -> None:
+        """Take a message of this call."""
+        match message:
+            case End():
+                self._hear_end()
+            case Drop():
+                self._finish(Gone("the asker left"))
+                self.scope.cancel()
+            case _:
+                self._hear_piece(message)
+
+    def lost(self, error: LoopsyError) -> None:
+        """Take the end of the connection: nobody wants the answer."""
+        self._finish(error)
+        self.scope.cancel()
+
+    async def wait_left(self) -> None:
+        """Wait until whoever asked has closed the connection."""
+        await self._conversation.wait_closed()
+
+    def pass_on(self, to: Conversation, op: str, params: bytes, onward: str | None = None) -> None:
+        """Splice this call onto another conversation; from here on nothing of it is held here.
+
+        Credit passes through as well, so the two far ends pace each other. The answerer must
+        return `PASSED_ON` right after.
+        """
+        call_id = to.calls.ask(op, params, onward)
+        near = _Spliced(self._conversation, self._id, to, call_id)
+        far = _Spliced(to, call_id, self._conversation, self._id)
+        self._conversation.listen(self._id, near)
+        to.listen(call_id, far)
+        # What came before the splice has not been consumed, so it fits the first window.
+        for piece in self._inbox:
+            near.heard(piece if isinstance(piece, Item) else Data(self._id, piece))
+        if self._heard_all and self._error is None:
+            near.heard(End(self._id))
+        self._inbox.clear()
+        to.wake_writer()
+
+
+PASSED_ON: Final = Raw(b"")
+"""What an answerer returns when another conversation answers in its place."""
+
+
+class _Spliced:
+    """One end of a call that is passed on: whatever it hears, it says on the other side."""
+
+    __slots__ = ("_calls", "_far", "_far_id", "_near", "_near_id")
+
+    def __init__(self, near: Conversation, near_id: int, far: Conversation, far_id: int) -> None:
+        self._near = near
+        self._near_id = near_id
+        self._far = far
+        self._far_id = far_id
+        self._calls = far.calls
+
+    def heard(self, message: Message) -> None:
+        calls, far_id = self._calls, self._far_id
+        match message:
+            case Data():
+                calls.send_data(far_id, message.data)
+            case Item():
+                calls.send_item(far_id, message.value)
+            case Credit():
+                calls.grant(far_id, message.total)
+            case Answer():
+                calls.answer(far_id, bytes(message.result))
+                self._far.unlisten(far_id)
+            case Fault():
+                calls.fault(far_id, message.code, message.message, bytes(message.details))
+                self._far.unlisten(far_id)
+            case End():
+                calls.end(far_id)
+            case Drop():
+                calls.drop(far_id)
+                self._far.unlisten(far_id)
+            case _:
+                raise AssertionError(message)
+        self._far.wake_writer()
+
+    def lost(self, error: LoopsyError) -> None:
+        # Only one of the two does something: the machine knows whose call it is.
+        self._calls.drop(self._far_id)
+        self._calls.fault(self._far_id, error.code, error.message)
+        self._far.unlisten(self._far_id)
+        self._far.wake_writer()

@@ -1,0 +1,115 @@
+"""The ten messages of which calls are made.
+
+PROTOCOL.md section 3: each is one MessagePack array whose first element says what it is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from loopsy_core.errors import ProtocolViolation
+
+from .codec import Raw
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "Credit",
+    "Data",
+    "Drop",
+    "End",
+    "Fault",
+    "Item",
+    "Message",
+    "Ping",
+    "Pong",
+    "decode_message",
+]
+
+CallId: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Begin a call."""
+
+    id: CallId
+    op: Annotated[str, msgspec.Meta(max_length=64)]
+    params: Raw
+    to: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """The call succeeded and is over."""
+
+    id: CallId
+    result: Raw
+
+
+class Fault(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """The call failed and is over."""
+
+    id: CallId
+    code: Annotated[str, msgspec.Meta(max_length=64)]
+    message: str
+    details: Raw = Raw(b"\x80")
+
+
+class Data(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """A piece of the call's byte stream."""
+
+    id: CallId
+    data: bytes
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """A value in the call's stream: one MessagePack document."""
+
+    id: CallId
+    value: bytes
+
+
+class Credit(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """How much the other side may have sent in this call, in all."""
+
+    id: CallId
+    total: Count
+
+
+class End(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """The asker sends no more Data or Items."""
+
+    id: CallId
+
+
+class Drop(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """The asker no longer wants the answer."""
+
+    id: CallId
+
+
+class Ping(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """Say whether you are there."""
+
+    number: Count
+
+
+class Pong(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """I am."""
+
+    number: Count
+
+
+Message: TypeAlias = Ask | Answer | Fault | Data | Item | Credit | End | Drop | Ping | Pong
+
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def decode_message(data: bytes) -> Message:
+    """Return the message in `data`, or raise `ProtocolViolation`."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolViolation(f"what came is no message: {error}") from None

@@ -1,0 +1,51 @@
+"""What a request is: a frozen struct whose class says its name, its grant and its reply.
+
+Beside it stand the kinds of values that requests are made of, with their limits.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Final, Generic, TypeAlias, TypeVar, cast
+
+import msgspec
+
+from .codec import Raw, decode
+from .grants import Grant
+
+__all__ = [
+    "MAX_CELLS",
+    "Argument",
+    "Cells",
+    "Name",
+    "Offset",
+    "Operation",
+    "Reference",
+    "Text",
+    "read_reply",
+]
+
+R = TypeVar("R")
+
+MAX_CELLS: Final = 1000
+"""Columns or rows of the largest terminal."""
+
+Cells: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_CELLS)]
+Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Reference: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+"""An id, a unique beginning of one, or a name."""
+Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
+Argument: TypeAlias = Annotated[str, msgspec.Meta(max_length=131_072)]
+
+
+class Operation(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """A request whose reply is an `R`."""
+
+    op: ClassVar[str]
+    grant: ClassVar[Grant | None]
+    reply: ClassVar[type[object]]
+
+
+def read_reply(operation: Operation[R], result: bytes | Raw) -> R:
+    """Return the reply to `operation` that `result` holds, or raise `BadRequest`."""
+    return cast("R", decode(result, operation.reply))
