@@ -75,12 +75,12 @@ def browser(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure. Each bench/*.py prints JSON lines; this shows them as one table."""
     install(session, "tests", "-e", ".")
-    wanted = session.posargs or sorted(str(path) for path in Path("bench").glob("[a-z]*.py"))
+    wanted = session.posargs or sorted(path.stem for path in Path("bench").glob("[a-z]*.py"))
     rows: list[dict[str, object]] = []
     for program in wanted:
-        said = session.run("python", program, silent=True, stderr=None) or ""
+        said = session.run("python", "-m", f"bench.{program}", silent=True, stderr=None) or ""
         results = [json.loads(line) for line in str(said).splitlines() if line.startswith("{")]
-        rows.extend({"program": Path(program).stem, **result} for result in results)
+        rows.extend({"program": program, **result} for result in results)
     show(rows)
 
 

@@ -279,7 +279,7 @@ def clean_name(name: str) -> str:
     # text or hides in it, Zl and Zp line breaks. U+200D joins the parts of one emoji.
     visible = "".join(
         character
-        for character in name
+        for character in " ".join(name.split())  # a tab or line break becomes a space
         if character == "\u200d"
         or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
     )

@@ -162,7 +162,7 @@ class Http:
         """Answer an upgrade with 101; from here on the stream does not speak HTTP."""
         await self._send(h11.InformationalResponse(status_code=101, headers=headers))
 
-    async def _next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+    async def _next_event(self) -> type[h11.NEED_DATA | h11.PAUSED] | h11.Event:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             self._h11.receive_data(bytes(await self.stream.receive_some(_READ)))
         return event

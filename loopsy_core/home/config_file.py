@@ -66,7 +66,7 @@ class ConfigFile:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             if mark is None:
-                raise Misconfigured(f"{self._path} is not YAML: {error.problem}") from None
+                raise Misconfigured(f"{self._path} is not YAML: {error}") from None
             if content[mark.index : mark.index + 1] == "\t":
                 self.fail(mark.line, "a tab cannot indent in YAML: use spaces")
             self.fail(mark.line, f"this is not YAML: {error.problem or error.context}")
@@ -114,10 +114,10 @@ class Section:
         try:
             return read(node)
         except _Wrong as wrong:
-            of = "" if wrong.node is node else "each item of "
+            subject = f"{'each item of ' if wrong.in_list else ''}{self._dotted(key)}"
             self._file.fail(
                 wrong.node.start_mark.line,
-                f"{of}{self._dotted(key)} must be {wrong.wanted}, not {_shown(wrong.node)}",
+                f"{subject} must be {wrong.wanted}, not {_shown(wrong.node)}",
             )
 
     def section(self, key: str) -> Section:
@@ -159,10 +159,11 @@ class Section:
 class _Wrong(Exception):
     """The value at `node` is not what is `wanted` ("a number")."""
 
-    def __init__(self, node: yaml.Node, wanted: str) -> None:
+    def __init__(self, node: yaml.Node, wanted: str, *, in_list: bool = False) -> None:
         super().__init__(wanted)
         self.node = node
         self.wanted = wanted
+        self.in_list = in_list
 
 
 def number(low: int, high: int) -> Callable[[yaml.Node], int]:
@@ -234,7 +235,10 @@ def list_of(read: Callable[[yaml.Node], T]) -> Callable[[yaml.Node], tuple[T, ..
 
         if not isinstance(node, SequenceNode):
             raise _Wrong(node, "a list such as [one, two]")
-        return tuple(read(item) for item in node.value)
+        try:
+            return tuple(read(item) for item in node.value)
+        except _Wrong as wrong:
+            raise _Wrong(wrong.node, wrong.wanted, in_list=True) from None
 
     return read_list
 

@@ -17,6 +17,10 @@ __all__ = ["Buckets", "TokenBucket", "Window"]
 
 K = TypeVar("K", bound="Hashable")
 
+# Seconds too short to wait for. Whoever comes back after just the time it was told may, rounded,
+# be early by the last bit of its clock. Nothing is gained by it: what is taken counts in full.
+_NO_TIME: Final = 1e-6
+
 # Buckets remembered by one collection: some 2 MiB, and more peers than one machine talks to.
 _MOST_BUCKETS: Final = 10_000
 
@@ -57,8 +61,8 @@ class TokenBucket:
         """
         if not 0 <= amount <= self._burst:
             raise ValueError(f"{amount} is not between 0 and the burst of {self._burst}")
-        ready_at = self._full_at - (self._burst - amount) / self._rate
-        return max(0.0, ready_at - now)
+        wait = self._full_at - (self._burst - amount) / self._rate - now
+        return wait if wait > _NO_TIME else 0.0
 
     def is_full(self, now: float) -> bool:
         """Return whether it has recovered from everything taken, so is as good as new."""

@@ -7,14 +7,12 @@ cells, times are seconds since 1970 (UTC), lengths of time are seconds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import Annotated, Final, cast
 
 import msgspec
 
+from .grants import Preset
 from .operation import Argument, Cells, Name, Offset, Operation, Reference, Text
-
-if TYPE_CHECKING:
-    from .grants import Preset
 
 __all__ = [
     "OPERATIONS",

@@ -4,6 +4,8 @@ import { Fields } from "../wire/shapes";
 import type { Redeemed } from "../store/records";
 
 const REDEEM_WITHIN = 10_000;
+/** A bearer becomes part of a WebSocket subprotocol, where browsers accept no other characters. */
+const BEARER = /^[A-Za-z0-9._~-]{1,512}$/;
 
 /** Why the relay gave us no bearer. */
 export type RedeemTrouble =
@@ -35,7 +37,9 @@ export async function redeem(
   if (!response.ok) return "offer_gone";
   try {
     const fields = new Fields(await response.json(), "redeemed");
-    return Object.freeze({ phoneId: fields.text("phoneId"), bearer: fields.text("bearer") });
+    const bearer = fields.text("bearer");
+    if (!BEARER.test(bearer)) return "unreachable";
+    return Object.freeze({ phoneId: fields.text("phoneId"), bearer });
   } catch {
     return "unreachable"; // something in between answered for the relay
   }

@@ -50,7 +50,9 @@ export async function openStore(): Promise<Store> {
     pending: async () => {
       const pending = await read<PendingPairing | undefined>("values", (s) => s.get("pending"));
       if (pending === undefined) return null;
-      return Date.now() - pending.startedAt < PENDING_FOR ? pending : null;
+      if (Date.now() - pending.startedAt < PENDING_FOR) return pending;
+      await write("values", (store) => store.delete("pending"));
+      return null;
     },
     savePending: (pending) => write("values", (store) => store.put(pending, "pending")),
     forgetPending: () => write("values", (store) => store.delete("pending")),

@@ -1,0 +1,51 @@
+// The terminal's colours: one palette for dark and one for light, made for each other.
+
+import type { ITheme } from "@xterm/xterm";
+
+export const DARK: ITheme = Object.freeze({
+  background: "#0f1216",
+  foreground: "#dfe4ea",
+  cursor: "#5cc8ad",
+  cursorAccent: "#0f1216",
+  selectionBackground: "#2f5d5480",
+  black: "#1b2028",
+  red: "#f2777a",
+  green: "#7fce8a",
+  yellow: "#e8c26b",
+  blue: "#74a8f5",
+  magenta: "#c796ef",
+  cyan: "#63c9d3",
+  white: "#ccd3dc",
+  brightBlack: "#6d7889",
+  brightRed: "#ff9a9c",
+  brightGreen: "#a2e3a9",
+  brightYellow: "#f6d996",
+  brightBlue: "#9cc3ff",
+  brightMagenta: "#ddb7ff",
+  brightCyan: "#8de3ea",
+  brightWhite: "#f7f9fb",
+});
+
+export const LIGHT: ITheme = Object.freeze({
+  background: "#fdfdfc",
+  foreground: "#22272e",
+  cursor: "#0f7f68",
+  cursorAccent: "#fdfdfc",
+  selectionBackground: "#0f7f6833",
+  black: "#22272e",
+  red: "#c02f3b",
+  green: "#25793a",
+  yellow: "#8a5f00",
+  blue: "#1f5fc4",
+  magenta: "#8740b8",
+  cyan: "#0b7383",
+  white: "#8b949e",
+  brightBlack: "#626c78",
+  brightRed: "#d84550",
+  brightGreen: "#2f8f48",
+  brightYellow: "#a17200",
+  brightBlue: "#3476dd",
+  brightMagenta: "#9c56cd",
+  brightCyan: "#138a9c",
+  brightWhite: "#b4bbc4",
+});
