@@ -10,11 +10,14 @@ import os
 import termios
 import time
 import tty
+from typing import TYPE_CHECKING
 
 import trio
 
-from bench._world import local_and_sealed, percentile, report
-from loopsy_core.client import Attached, Client
+from bench._figures import local_and_sealed, percentile, report
+
+if TYPE_CHECKING:
+    from loopsy_core.client import Attached, Client
 
 KEYS = 1000
 WARM_UP = 50

@@ -6,15 +6,8 @@ from contextlib import AsyncExitStack
 
 import trio
 
-from bench._world import (
-    pair_phone,
-    report,
-    resident,
-    running_node,
-    running_relay,
-    temporary_home,
-    use_relay,
-)
+from bench._figures import report, resident
+from tests.machine import pair_phone, running_node, running_relay, temporary_home, use_relay
 
 PHONES = 8  # connections that one phone may have
 PAIRED = 6

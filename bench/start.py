@@ -7,7 +7,8 @@ from statistics import median
 
 import trio
 
-from bench._world import report, running_node, temporary_home
+from bench._figures import report
+from tests.machine import running_node, temporary_home
 
 RUNS = 9
 

@@ -13,7 +13,7 @@ from statistics import median
 
 import trio
 
-from bench._world import bare_read, local_and_sealed, report
+from bench._figures import bare_read, local_and_sealed, report
 from loopsy_core.client import Client, Drawn
 from loopsy_core.wire import Ended
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from loopsy_core.errors import LoopsyError, error_from_code
+from loopsy_core.kit import open_detached
 
 if TYPE_CHECKING:
     from loopsy_core.home import Home
@@ -18,7 +17,6 @@ __all__ = ["start_daemon"]
 READY: Final = b"ready\n"
 STARTING: Final = 20.0
 """Seconds that a node may take to become ready."""
-MAX_REASON: Final = 4096
 
 
 async def start_daemon(home: Home) -> int:
@@ -29,24 +27,12 @@ async def start_daemon(home: Home) -> int:
     """
     home.check()
     home.create()
-    with home.node_log.open("ab") as log:
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "loopsy_core.node", str(home.root)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-    assert process.stdout is not None
     said = b""
-    with trio.move_on_after(STARTING):
-        while b"\n" not in said and len(said) < MAX_REASON:
-            data = await process.stdout.receive_some(MAX_REASON)
-            if not data:
-                break
-            said += data
+    async with open_detached(["-m", "loopsy_core.node", str(home.root)], home.node_log) as node:
+        with trio.move_on_after(STARTING):
+            said = await node.first_line()
     if said == READY:
-        return process.pid
+        return node.pid
     code, colon, reason = said.decode("utf-8", "replace").strip().partition(": ")
     if colon:
         raise error_from_code(code, reason)

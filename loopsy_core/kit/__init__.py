@@ -5,6 +5,7 @@ from __future__ import annotations
 from .broadcast import Broadcast, Missed, Subscription
 from .byte_log import ByteLog, Lagged
 from .database import Database, open_database
+from .detached import Detached, open_detached
 from .keep import Backoff, contained, keep_running, one_error
 from .pace import Buckets, TokenBucket, Window
 from .watched import Changes, Watched
@@ -16,6 +17,7 @@ __all__ = [
     "ByteLog",
     "Changes",
     "Database",
+    "Detached",
     "Lagged",
     "Missed",
     "Subscription",
@@ -26,4 +28,5 @@ __all__ = [
     "keep_running",
     "one_error",
     "open_database",
+    "open_detached",
 ]

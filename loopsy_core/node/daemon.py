@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -48,7 +49,8 @@ async def _run(home: Home) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_node(home) as node, trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, node.stop_soon, signals)
-            os.write(1, READY)
+            with suppress(BrokenPipeError):  # whoever started us has given up
+                os.write(1, READY)
             os.dup2(2, 1)  # whoever started us reads no further
             await node.wait_stopped()
             _log.info("leaving in order")

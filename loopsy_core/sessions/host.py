@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -142,7 +143,8 @@ async def _main(home: Home) -> None:
         async with trio.open_nursery() as serving:
             await serving.start(serve_host, home)
             _log.info("ready")
-            os.write(1, READY)
+            with suppress(BrokenPipeError):  # whoever started us has given up
+                os.write(1, READY)
             # Nobody reads on: what anybody prints from here on belongs into the log.
             os.dup2(2, 1)
         _log.info("leaving: nothing runs here")

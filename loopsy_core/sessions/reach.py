@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from loopsy_core.errors import Gone, LoopsyError
+from loopsy_core.kit import open_detached
 from loopsy_core.links import Channel, Conversation, connect_local, open_conversation
 
 from .ready import READY
@@ -37,6 +37,7 @@ class HostLink:
         self._nursery = nursery
         self._conversation: Conversation | None = None
         self._connecting = trio.Lock()
+        self._started: list[int] = []
 
     async def find(self) -> Conversation | None:
         """Return the conversation with the host, None if there is no host."""
@@ -51,6 +52,7 @@ class HostLink:
         async with self._connecting:
             conversation = await self._find()
             if conversation is None:
+                self._reap()
                 await self._start()
                 conversation = await self._find()
             if conversation is None:
@@ -74,31 +76,28 @@ class HostLink:
             task_status.started(conversation)
             error = await conversation.wait_closed()
             _log.warning("the session host is gone: %s", error)
+        self._reap()
 
     async def _start(self) -> None:
-        with self._home.host_log.open("ab") as log:
-            process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "loopsy_core.sessions", str(self._home.root)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                # Its own session: it outlives us, and no Ctrl-C in our terminal reaches it.
-                start_new_session=True,
-            )
-        self._nursery.start_soon(_reap, process)
-        assert process.stdout is not None
-        async with process.stdout:
-            said = b""
+        said = b""
+        arguments = ["-m", "loopsy_core.sessions", str(self._home.root)]
+        async with open_detached(arguments, self._home.host_log) as host:
+            self._started.append(host.pid)
             with trio.move_on_after(STARTING):
-                said = bytes(await process.stdout.receive_some(len(READY)))
+                said = await host.first_line()
         # A host that another node started in the same moment makes ours leave: that is well.
         if said != READY:
             _log.warning("a session host did not become ready; see %s", self._home.host_log)
 
-
-async def _reap(process: trio.Process) -> None:
-    """Wait for a host that we started, so that its end leaves no zombie; never ends it."""
-    await process.wait()
+    def _reap(self) -> None:
+        """Let the system forget hosts that we started and that have ended."""
+        for pid in list(self._started):
+            try:
+                ended, _ = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                ended = pid
+            if ended:
+                self._started.remove(pid)
 
 
 @asynccontextmanager

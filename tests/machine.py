@@ -1,15 +1,16 @@
-"""What the benchmarks share: a home of their own with node and relay, a phone, and the floor."""
+"""Real parts of Loopsy for tests and benchmarks: a home, its node, a relay, a phone.
+
+Processes, sockets and files as a user has them; all of it ends with the block that made it.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,36 +34,18 @@ from loopsy_core.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Sequence
+    from collections.abc import AsyncGenerator, Generator
 
 _SERVE_RELAY: Final = """
 import sys, trio
 from loopsy_relay import RelayConfig, serve_relay
 async def main():
     async with trio.open_nursery() as nursery:
-        config = RelayConfig(database=sys.argv[1], port=0)
+        config = RelayConfig(database=sys.argv[1], port=int(sys.argv[2]))
         address = await nursery.start(serve_relay, config)
         print(address.url, flush=True)
 trio.run(main)
 """
-
-
-def report(case: str, value: float, unit: str, **more: object) -> None:
-    """Print one figure as a JSON line."""
-    sys.stdout.write(json.dumps({"case": case, "value": value, "unit": unit, **more}) + "\n")
-    sys.stdout.flush()
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value that `percent` of `values` do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
-
-
-def resident(pid: int) -> int:
-    """Return the resident memory of a process in bytes (Linux)."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextmanager
@@ -102,18 +85,15 @@ async def _end_sessions(home: Home) -> None:
 
 
 @contextmanager
-def running_relay(folder: Path) -> Generator[tuple[str, int]]:
+def running_relay(folder: Path, port: int = 0) -> Generator[tuple[str, int]]:
     """Run a relay as a process of its own; yields its address and its pid."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE_RELAY, str(folder / "relay.db")], stdout=subprocess.PIPE
-    )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().decode().strip()
-        yield url, process.pid
-    finally:
-        process.terminate()
-        process.wait()
+    command = [sys.executable, "-c", _SERVE_RELAY, str(folder / "relay.db"), str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().decode().strip(), process.pid
+        finally:
+            process.terminate()
 
 
 class Phone:
@@ -161,32 +141,3 @@ async def pair_phone(client: Client, relay: str) -> Phone:
     ):
         await Client(conversation).status()
     return Phone(relay, redeemed.bearer, private, node)
-
-
-@asynccontextmanager
-async def local_and_sealed() -> AsyncGenerator[tuple[Client, Client]]:
-    """A node with two clients: one on its socket, one sealed through a relay."""
-    async with AsyncExitStack() as stack:
-        home = stack.enter_context(temporary_home())
-        relay, _ = stack.enter_context(running_relay(home.root))
-        local = await stack.enter_async_context(running_node(home))
-        await use_relay(local, relay)
-        phone = await pair_phone(local, relay)
-        yield local, await stack.enter_async_context(phone.connected())
-
-
-def bare_read(command: Sequence[str]) -> float:
-    """Return the seconds a bare loop takes to read all that `command` prints on a PTY: the floor."""
-    near, far = os.openpty()
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdin=far, stdout=far, stderr=far, start_new_session=True)
-    os.close(far)
-    try:
-        while os.read(near, 65_536):
-            pass
-    except OSError:
-        pass  # Linux: the other side is closed
-    seconds = time.perf_counter() - began
-    process.wait()
-    os.close(near)
-    return seconds
