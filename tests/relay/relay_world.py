@@ -53,9 +53,10 @@ class FakeLine:
         self._moved.unpark_all()
 
     async def close(self, ending: Ending) -> None:
-        await trio.lowlevel.checkpoint()
+        # Before the checkpoint: when no time is left, this is all that happens.
         self.ending = ending
         self._moved.unpark_all()
+        await trio.lowlevel.checkpoint()
 
     def keep_alive(self, now: float) -> bool:
         return self.alive

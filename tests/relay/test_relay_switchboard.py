@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 CONFIG = RelayConfig(database=Path("unused"), most_unread=100_000)
+VIRTUAL_PATIENCE = 300.0
 
 
 @attrs.frozen
@@ -49,10 +50,12 @@ class Board:
 @asynccontextmanager
 async def open_board(config: RelayConfig = CONFIG) -> AsyncGenerator[Board]:
     switchboard = Switchboard(config)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(switchboard.keep_watch)
-        yield Board(switchboard, nursery, config)
-        nursery.cancel_scope.cancel()
+    # The watch keeps the clock going for ever, so that nothing else would end a wait in vain.
+    with trio.fail_after(VIRTUAL_PATIENCE):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(switchboard.keep_watch)
+            yield Board(switchboard, nursery, config)
+            nursery.cancel_scope.cancel()
 
 
 def conn_of(node: FakeLine, client: str = "p") -> int:
@@ -191,7 +194,6 @@ async def test_a_phone_that_does_not_read_is_cut_and_others_are_not(
             await wait_all_tasks_blocked()
             assert slow.outbox.waiting <= CONFIG.most_unread
         assert await quick.wait_sent(50) == [bytes([number]) for number in range(50)]
-        assert trio.current_time() == 0 or quick.ending is None
         assert (await slow.wait_ended()).code == 4408
         assert quick.ending is None
         assert Left(to_slow, "it did not read") in node.envelopes()

@@ -1,6 +1,6 @@
 // A machine's state in words, and as one of the four colours of its dot.
 
-import { explainLoss } from "../link/ending";
+import { explainLoss, type Ending } from "../link/ending";
 import type { MachineState } from "../link/machine";
 
 export type Dot = "good" | "busy" | "bad" | "off";
@@ -29,6 +29,8 @@ export function describe(state: MachineState): Words {
   }
 }
 
-function reason(ending: Extract<MachineState, { at: "offline" }>["because"]): string | null {
-  return ending.how === "lost" ? explainLoss(ending.why) : null;
+/** Short cuts are a part of life on a phone, and say nothing that its user could act on. */
+function reason(ending: Ending): string | null {
+  if (ending.how !== "lost" || ["cut", "silent", "ended"].includes(ending.why)) return null;
+  return explainLoss(ending.why);
 }

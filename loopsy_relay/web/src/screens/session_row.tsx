@@ -9,6 +9,9 @@ import { Confirm, Dialog } from "./dialog";
 import { AgentIcon, EyeIcon, MoreIcon, ShellIcon } from "./icons";
 import { go, replace, route } from "./route";
 
+/** Kinds of sessions in which an AI agent works. */
+const AGENTS: ReadonlySet<string> = new Set(["claude", "codex", "gemini", "opencode"]);
+
 type Asked = "nothing" | "menu" | "end" | "remove";
 
 export function SessionRow(props: {
@@ -42,12 +45,12 @@ export function SessionRow(props: {
           onClick={open}
         >
           <span class={session.alive ? "kind" : "kind over"}>
-            {session.kind === "shell" ? <ShellIcon /> : <AgentIcon />}
+            {AGENTS.has(session.kind) ? <AgentIcon /> : <ShellIcon />}
           </span>
           <span class="row-text">
             <span class="row-name">
               <bdi>{session.name}</bdi>
-              {session.kind !== "shell" && <span class="tag">{session.kind}</span>}
+              {AGENTS.has(session.kind) && <span class="tag">{session.kind}</span>}
             </span>
             <span class="row-title quiet">
               <bdi>{subtitle(session)}</bdi>

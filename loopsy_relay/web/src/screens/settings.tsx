@@ -144,8 +144,8 @@ function MachineSetting(props: {
         </span>
         <span class="quiet small mono break">{machine.id.slice(0, 16)}…</span>
       </span>
-      <button type="button" class="button danger" data-testid="forget" onClick={() => setAsking(true)}>
-        Forget this machine
+      <button type="button" class="button danger" data-testid="forget" aria-label={`Forget ${machine.name}`} onClick={() => setAsking(true)}>
+        Forget
       </button>
       {asking && (
         <Confirm

@@ -2,13 +2,13 @@
 
 import { UnicodeGraphemesAddon } from "@xterm/addon-unicode-graphemes";
 import { WebLinksAddon } from "@xterm/addon-web-links";
-import { WebglAddon } from "@xterm/addon-webgl";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { TERMINAL_SIDE, type Size } from "../wire/operations";
 import type { Screen } from "./attached";
 import { Feed } from "./feed";
 import { DARK, LIGHT } from "./palette";
+import { preferWebgl } from "./renderer";
 
 const FONT =
   'ui-monospace, "SF Mono", SFMono-Regular, Menlo, "Cascadia Mono", "DejaVu Sans Mono", "Roboto Mono", monospace';
@@ -32,6 +32,7 @@ const utf8 = new TextEncoder();
 export class Emulator implements Screen {
   readonly terminal: Terminal;
   private readonly feed: Feed;
+  private readonly leaveRenderer: () => void;
   private gone = false;
   /** Laid over the next thing typed; what the key bar's Ctrl and Alt do. */
   modify: (typed: string) => string = (typed) => typed;
@@ -55,7 +56,7 @@ export class Emulator implements Screen {
     this.terminal.loadAddon(new UnicodeGraphemesAddon());
     this.terminal.loadAddon(new WebLinksAddon((_, address) => openLink(address)));
     this.terminal.open(home);
-    this.useWebgl();
+    this.leaveRenderer = preferWebgl(this.terminal, home);
     this.keepQuiet();
     this.terminal.onData((typed) => events.typed(utf8.encode(this.modify(typed))));
     // Mouse reports of old programs: not text, one byte for each character.
@@ -112,18 +113,8 @@ export class Emulator implements Screen {
 
   dispose(): void {
     this.gone = true;
+    this.leaveRenderer();
     this.terminal.dispose();
-  }
-
-  private useWebgl(): void {
-    try {
-      const webgl = new WebglAddon();
-      // Phones take the context away from pages in the background; the DOM renderer goes on.
-      webgl.onContextLoss(() => webgl.dispose());
-      this.terminal.loadAddon(webgl);
-    } catch {
-      // There is no WebGL here; xterm's own DOM renderer is in place already.
-    }
   }
 
   /**

@@ -1,0 +1,1 @@
+"""The command line: `loopsy`, also `python -m loopsy_cli`."""

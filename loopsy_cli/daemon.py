@@ -1,0 +1,208 @@
+"""The daemon's life: `init`, `start`, `stop` and `restart`."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from loopsy_core.errors import Busy, Gone, NoDaemon
+from loopsy_core.home import Home, lock_file
+from loopsy_core.home.prepare import prepare_home
+from loopsy_core.wire import EndSession, Hello, ListSessions, StopNode
+
+from .ask import ask, ask_host, node_pid
+from .parsing import Json, Option
+from .show import clean, ending, note, print_json, say
+
+if TYPE_CHECKING:
+    from loopsy_core.wire import SessionInfo
+
+__all__ = ["ensure_daemon", "init", "restart", "runs", "start", "stop"]
+
+LEAVING: Final = 20.0
+"""Seconds in which a node that was asked to stop must be gone."""
+_GLANCE: Final = 0.02
+"""Seconds between two looks at its lock; the kernel tells nobody when a lock gets free."""
+
+
+def init(*, json: Json = False) -> None:
+    """Make what a home needs: the folder, its settings and this machine's key.
+
+    What exists already is left as it is, so it does no harm to run this twice.
+    """
+    from loopsy_core.home import load_identity
+
+    home = Home.find()
+    made = prepare_home(home)
+    if json:
+        node_id = load_identity(home).id
+        print_json({"home": _path(home.root), "made": [*map(_path, made)], "node_id": node_id})
+    elif made:
+        for path in made:
+            say(f"made {_shown(path)}")
+        say("`loopsy up` opens a shell in a browser; `loopsy start` starts the daemon alone")
+    else:
+        say(f"all is there already in {_shown(home.root)}; nothing was changed")
+
+
+def start(
+    *,
+    foreground: Annotated[bool, Option("Stay here and log to this terminal.")] = False,
+    json: Json = False,
+) -> None:
+    """Start the daemon, and return once it is ready.
+
+    It makes the home if there is none. A daemon that runs already is left alone.
+    """
+    home = Home.find()
+    if foreground:
+        prepare_home(home)
+        _stay(home, as_json=json)
+        return
+    pid = ensure_daemon(home)
+    if json:
+        print_json(
+            {"home": _path(home.root), "started": pid is not None, "pid": pid or node_pid(home)}
+        )
+    elif pid is None:
+        say(f"the daemon of {_shown(home.root)} runs already")
+    else:
+        say(f"the daemon runs (process {pid}); `loopsy shell` opens a session")
+
+
+def stop(
+    *,
+    sessions: Annotated[bool, Option("End all sessions too.")] = False,
+    json: Json = False,
+) -> None:
+    """Stop the daemon, and return once it is gone. Its sessions live on.
+
+    With --sessions everything ends, also sessions that live on without a daemon.
+    """
+    home = Home.find()
+    try:
+        living = _stop_node(home)
+        stopped = True
+    except NoDaemon:
+        if not sessions:
+            raise
+        living = 0
+        stopped = False
+    ended = _end_sessions(home) if sessions else []
+    if json:
+        left = 0 if sessions else living
+        print_json({"stopped": stopped, "sessions": left, "ended": [info.id for info in ended]})
+        return
+    say("the daemon has stopped" if stopped else "no daemon runs")
+    for info in ended:
+        say(f"ended {clean(info.name)} ({ending(info.exit_code)})")
+    if sessions and not ended:
+        say("no session runs")
+    elif living and not sessions:
+        count = "1 session lives on" if living == 1 else f"{living} sessions live on"
+        say(f"{count}; `loopsy start` finds them again, `loopsy stop --sessions` ends them")
+
+
+def restart(*, json: Json = False) -> None:
+    """Stop the daemon and start it again; sessions and who looks at them do not notice.
+
+    Without a daemon it is the same as start.
+    """
+    home = Home.find()
+    try:
+        living = _stop_node(home)
+    except NoDaemon:
+        living = 0
+        note("no daemon ran")
+    pid = ensure_daemon(home)
+    if json:
+        print_json({"home": _path(home.root), "pid": pid or node_pid(home), "sessions": living})
+    else:
+        say("the daemon runs again" + (f" (process {pid})" if pid else ""))
+
+
+def ensure_daemon(home: Home) -> int | None:
+    """See that a daemon runs in `home`, making the home if need be.
+
+    Returns its process id if it was started here, None if one ran already.
+    """
+    if runs(home):
+        return None
+    from loopsy_core.client import start_daemon
+
+    from .looping import run
+
+    prepare_home(home)
+    try:
+        return run(lambda: start_daemon(home))
+    except Busy:
+        if runs(home):  # somebody was faster
+            return None
+        raise
+
+
+def runs(home: Home) -> bool:
+    """Whether a daemon answers in `home`."""
+    try:
+        ask(Hello(), home)
+    except NoDaemon:
+        return False
+    return True
+
+
+def _stop_node(home: Home) -> int:
+    """Have the node leave and wait until it has; return how many sessions live on."""
+    living = ask(StopNode(), home).sessions
+    deadline = time.monotonic() + LEAVING
+    while time.monotonic() < deadline:
+        try:
+            with lock_file(home.node_lock):
+                return living
+        except Busy:
+            time.sleep(_GLANCE)
+    raise Gone(f"the daemon is asked to stop, but does not leave; {home.node_log} may say why")
+
+
+def _end_sessions(home: Home) -> list[SessionInfo]:
+    listed = ask_host([ListSessions()], home)
+    if listed is None:
+        return []
+    alive = [info for info in listed[0].sessions if info.alive]
+    return ask_host([EndSession(session=info.id) for info in alive], home) or []
+
+
+def _stay(home: Home, *, as_json: bool) -> None:
+    import logging
+    import signal
+
+    import trio
+
+    from loopsy_core import open_node
+
+    async def main() -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with open_node(home) as node, trio.open_nursery() as nursery:
+                pid = os.getpid()
+                if as_json:
+                    print_json({"home": _path(home.root), "started": True, "pid": pid})
+                else:
+                    say(f"the daemon runs (process {pid}); Ctrl-C stops it")
+                flush()
+                nursery.start_soon(_stop_on_signal, node.stop_soon, signals)
+                await node.wait_stopped()
+                nursery.cancel_scope.cancel()
+
+    from .looping import run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    run(main)
+
+
+def _path(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _shown(path: Path) -> str:
+    return clean(_path(path))

@@ -1,0 +1,54 @@
+"""`loopsy status`: how the daemon is."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from loopsy_core.home import Home
+from loopsy_core.wire import NodeStatus
+
+from .ask import ask
+from .parsing import Json
+from .show import clean, dim, print_json, say, span
+
+if TYPE_CHECKING:
+    from loopsy_core.wire import RelayStatus
+
+__all__ = ["relay_line", "status"]
+
+
+def status(*, json: Json = False) -> None:
+    """Show how the daemon is: since when it runs, its relay, how much there is in it.
+
+    Without a daemon the exit code is 3.
+    """
+    home = Home.find()
+    found = ask(NodeStatus(), home)
+    root = os.fsencode(home.root).decode("utf-8", "replace")
+    if json:
+        print_json({**msgspec.structs.asdict(found), "home": root})
+        return
+    say(f"{clean(found.name)} runs Loopsy {clean(found.version)}, up {span(found.uptime)}")
+    say()
+    say(f"sessions  {_count(found.sessions, 'running')}")
+    say(f"phones    {_count(found.phones, 'paired')}")
+    say(f"relay     {relay_line(found.relay)}")
+    say(f"home      {clean(root)}")
+    say(dim(f"node id   {clean(found.node_id)}"))
+
+
+def relay_line(relay: RelayStatus) -> str:
+    """Return in a few words how the node stands with its relay."""
+    if relay.url is None:
+        return "none; `loopsy up` or `loopsy relay configure URL` sets one"
+    if relay.connected:
+        return f"{clean(relay.url)}, connected"
+    problem = clean(relay.problem) if relay.problem else "it is being connected"
+    return f"{clean(relay.url)}, not connected: {problem}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number else "none"
