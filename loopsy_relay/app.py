@@ -43,8 +43,9 @@ _CODES: Final = {401: "refused", 403: "refused", 404: "not_found", 429: "busy", 
 _log = logging.getLogger("loopsy_relay")
 
 
+# A missing field is an empty one, so that one sentence about the field serves both.
 class _Register(msgspec.Struct):
-    name: str
+    name: str = ""
 
 
 class _Issue(msgspec.Struct):
@@ -52,8 +53,8 @@ class _Issue(msgspec.Struct):
 
 
 class _Redeem(msgspec.Struct):
-    token: str
-    name: str
+    token: str = ""
+    name: str = ""
 
 
 def make_app(config: RelayConfig, accounts: Accounts, switchboard: Switchboard) -> QuartTrio:
@@ -156,6 +157,8 @@ class _Api:
     async def redeem(self) -> Response:
         self.redeeming.enter(_address(), trio.current_time())
         body = await _body(_Redeem)
+        if not body.token:
+            raise BadRequest("token: is missing")
         phone, bearer = await self.accounts.redeem(body.token, body.name, time.time())
         _log.info("phone %s: paired with node %s from %s", phone.id, phone.device, _address())
         reply = {"phoneId": phone.id, "bearer": bearer.text, "deviceId": phone.device}

@@ -28,6 +28,7 @@ class Viewing:
         self._viewer = secrets.token_bytes(16)
         self._epoch: str | None = None
         self._offset = 0
+        self._screen_spoiled = False
         self._confirmed = 0  # typed bytes that the host has
         self._unconfirmed = bytearray()  # typed after those
 
@@ -40,7 +41,7 @@ class Viewing:
             rows=rows,
             view_only=self.view_only,
             epoch=self._epoch,
-            offset=None if self._epoch is None else self._offset,
+            offset=None if self._epoch is None or self._screen_spoiled else self._offset,
             typed=self._confirmed,
         )
 
@@ -52,12 +53,17 @@ class Viewing:
             self._confirmed, self._unconfirmed = item.typed, bytearray()
         self._epoch = item.epoch
         self._offset = item.offset
+        self._screen_spoiled = False
         self.confirmed(Typed(item.typed))
         return bytes(self._unconfirmed)
 
     def shown(self, data: bytes) -> None:
         """Note that output was taken over; from now on it will not come again."""
         self._offset += len(data)
+
+    def spoiled(self) -> None:
+        """Note that what was shown is no longer on the screen: next time it is drawn whole."""
+        self._screen_spoiled = True
 
     def typed(self, data: bytes) -> None:
         """Note what is about to be sent; raises `Busy` when too much is unconfirmed."""

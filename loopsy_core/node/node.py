@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loopsy_core import __version__
+from loopsy_core.errors import Busy, Gone, LoopsyError
 from loopsy_core.home import Home, load_config, load_identity, lock_file
-from loopsy_core.kit import Broadcast, open_database
+from loopsy_core.kit import Backoff, Broadcast, open_database
 from loopsy_core.links import Channel, open_conversation, serve_local
 from loopsy_core.peers import MIGRATIONS, open_book
-from loopsy_core.sessions import HostLink, open_host_link
+from loopsy_core.sessions import HostStarter, open_host_link
 from loopsy_core.wire import (
     Event,
     ListSessions,
@@ -51,7 +52,7 @@ class Node:
     def __init__(
         self,
         identity: Identity,
-        host: HostLink,
+        hosts: HostStarter,
         phones: Phones,
         events: Broadcast[Event],
         nursery: trio.Nursery,
@@ -59,7 +60,7 @@ class Node:
         """Put the parts together."""
         self.identity = identity
         self.version = __version__
-        self.host = host
+        self._hosts = hosts
         self.phones = phones
         self.events = events
         self.relaying: Relaying
@@ -70,12 +71,13 @@ class Node:
 
     async def serve(self, channel: Channel, asker: Asker) -> None:
         """Answer one caller's requests until it leaves."""
+        async with open_host_link(self._hosts) as host:
 
-        async def answer(asked: Asked) -> object:
-            return await self._router.answer(asker, asked)
+            async def answer(asked: Asked) -> object:
+                return await self._router.answer(asker, host, asked)
 
-        async with open_conversation(channel, opener=False, answer=answer) as conversation:
-            await conversation.wait_closed()
+            async with open_conversation(channel, opener=False, answer=answer) as conversation:
+                await conversation.wait_closed()
 
     async def serve_local(self, channel: Channel) -> None:
         """Answer a program of this machine's user."""
@@ -99,10 +101,11 @@ class Node:
 
     async def sessions_alive(self) -> int:
         """Return how many sessions run."""
-        host = await self.host.find()
-        if host is None:
-            return 0
-        return sum(session.alive for session in (await host.ask(ListSessions())).sessions)
+        async with open_host_link(self._hosts) as link:
+            host = await link.find()
+            if host is None:
+                return 0
+            return sum(session.alive for session in (await host.ask(ListSessions())).sessions)
 
     async def offer_pairing(self, request: OfferPairing) -> PairingOffer:
         """Offer a phone to pair, through the relay in use."""
@@ -160,11 +163,10 @@ async def open_node(home: Home | None = None) -> AsyncGenerator[Node]:
         async with (
             open_database(home.database, MIGRATIONS) as database,
             open_book(database) as book,
-            open_host_link(home) as host,
             trio.open_nursery() as nursery,
         ):
             phones = Phones(identity, __version__, book, events)
-            node = Node(identity, host, phones, events, nursery)
+            node = Node(identity, HostStarter(home), phones, events, nursery)
             async with open_relaying(home, identity.name, node.serve_phone) as relaying:
                 node.relaying = relaying
                 nursery.start_soon(node.publish_relay_changes)
@@ -177,12 +179,16 @@ async def open_node(home: Home | None = None) -> AsyncGenerator[Node]:
 
 
 async def _use_configured_relay(node: Node, url: str) -> None:
-    """Register with the relay that config.yaml names; the link then keeps itself up."""
-    from loopsy_core.errors import LoopsyError
-
-    if node.relaying.url == url:
-        return
-    try:
-        await node.use_relay(url)
-    except LoopsyError as error:
-        _log.warning("the relay of config.yaml cannot be used: %s", error)
+    """Register with the relay that config.yaml names; from then on the link keeps itself up."""
+    backoff = Backoff(first=1.0, most=60.0)
+    while True:
+        try:
+            await node.use_relay(url)
+            return
+        except (Gone, Busy) as error:
+            delay = backoff.next()
+            _log.warning("%s; next try in %.0f s", error, delay)
+            await trio.sleep(delay)
+        except LoopsyError as error:
+            _log.warning("the relay of config.yaml cannot be used: %s", error)
+            return

@@ -49,6 +49,7 @@ class Relaying:
         self._name = name
         self._serve = serve
         self._credential = Watched(_load(home))
+        self._void: Credential | None = None  # the account that its relay does not know any more
         url = self._credential.value.url if self._credential.value else None
         self.status = Watched(RelayStatus(url, connected=False))
 
@@ -87,17 +88,19 @@ class Relaying:
         return self.status.value
 
     async def ensure(self, url: str, registration_secret: str | None) -> RelayStatus:
-        """Use the relay at `url`; register only when we have no account that works there."""
+        """Use the relay at `url`; register only when we have no account there, or it is void.
+
+        A relay that cannot be reached now is no reason: a new account would cost all phones
+        theirs.
+        """
         from loopsy_core.links.relay_api import parse_relay_url
 
         credential = self._credential.value
         if credential is not None and credential.url == parse_relay_url(url):
             with trio.move_on_after(FIRST_TRY):
-                status = await self.status.wait(
-                    lambda status: status.connected or status.problem is not None
-                )
-                if status.connected:
-                    return status
+                await self.status.wait(lambda status: status.connected or self._void == credential)
+            if self._void != credential:
+                return self.status.value
         return await self.configure(url, registration_secret)
 
     async def unset(self) -> RelayStatus:
@@ -128,6 +131,7 @@ class Relaying:
                 on_failure=lambda error, delay: self._failed(credential, error, delay),
             )
         except Refused as error:
+            self._void = credential
             problem = f"{error}; run `loopsy relay configure {credential.url}`"
             _log.warning("%s", problem)
             self.status.set(RelayStatus(credential.url, connected=False, problem=problem))

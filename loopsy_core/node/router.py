@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loopsy_core.errors import BadRequest, Gone, Refused
+from loopsy_core.errors import BadRequest, Gone, NotFound, Refused
 from loopsy_core.links import PASSED_ON, Asked
 from loopsy_core.wire import (
     OPERATIONS,
@@ -39,6 +39,8 @@ from loopsy_core.wire import (
 )
 
 if TYPE_CHECKING:
+    from loopsy_core.sessions import HostLink
+
     from .grants import Asker
     from .node import Node
 
@@ -63,8 +65,8 @@ class Router:
         """Act on `node`."""
         self._node = node
 
-    async def answer(self, asker: Asker, asked: Asked) -> object:
-        """Act on one request of `asker`; what is returned is the reply."""
+    async def answer(self, asker: Asker, host: HostLink, asked: Asked) -> object:
+        """Act on one request of `asker`, who reaches sessions by `host`; return the reply."""
         operation = OPERATIONS.get(asked.op)
         if operation is None:
             raise BadRequest(f"this version of Loopsy does not know {asked.op!r}")
@@ -72,11 +74,10 @@ class Router:
         if asked.to is not None and asked.to != self._node.identity.id:
             raise BadRequest("this version of Loopsy does not pass calls on to other machines")
         if asked.op in _FOR_HOST:
-            return await self._pass_to_host(asker, asked)
+            return await self._pass_to_host(asker, host, asked)
         return await self._act(asker, asked)
 
-    async def _pass_to_host(self, asker: Asker, asked: Asked) -> object:
-        host = self._node.host
+    async def _pass_to_host(self, asker: Asker, host: HostLink, asked: Asked) -> object:
         if asked.op in _NEEDS_HOST:
             conversation = await host.need()
         else:
@@ -84,7 +85,7 @@ class Router:
             if found is None:
                 if asked.op == ListSessions.op:
                     return SessionList([])
-                raise Gone("no session runs on this machine; `loopsy shell` starts one")
+                raise NotFound("there is no session on this machine; `loopsy shell` starts one")
             conversation = found
         params = bytes(asked.params)
         if asked.op == AttachSession.op and not asker.may("type"):

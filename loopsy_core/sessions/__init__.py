@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .reach import HostLink, open_host_link
+from .reach import HostLink, HostStarter, open_host_link
 
-__all__ = ["HostLink", "open_host_link"]
+__all__ = ["HostLink", "HostStarter", "open_host_link"]

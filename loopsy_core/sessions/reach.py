@@ -28,55 +28,37 @@ STARTING: Final = 15.0
 _log = logging.getLogger(__name__)
 
 
-class HostLink:
-    """The node's way to the session host; `open_host_link` makes it."""
+class HostStarter:
+    """Knows where the session host of a home is, and how to start it; one for a node."""
 
-    def __init__(self, home: Home, nursery: trio.Nursery) -> None:
+    def __init__(self, home: Home) -> None:
         """Look for the host of `home`; nothing is started before it is needed."""
         self._home = home
-        self._nursery = nursery
-        self._conversation: Conversation | None = None
-        self._connecting = trio.Lock()
+        self._starting = trio.Lock()
         self._started: list[int] = []
 
-    async def find(self) -> Conversation | None:
-        """Return the conversation with the host, None if there is no host."""
-        async with self._connecting:
-            return await self._find()
-
-    async def need(self) -> Conversation:
-        """Return the conversation with the host, starting one if there is none.
+    async def connect(self, *, start: bool) -> Channel | None:
+        """Connect to the host, starting one if there is none and `start` says so.
 
         Raises `LoopsyError` when it does not start; its log says why.
         """
-        async with self._connecting:
-            conversation = await self._find()
-            if conversation is None:
-                self._reap()
+        async with self._starting:
+            self._reap()
+            channel = await self._connect()
+            if channel is None and start:
                 await self._start()
-                conversation = await self._find()
-            if conversation is None:
-                raise LoopsyError(f"the session host left at once; see {self._home.host_log}")
-            return conversation
+                channel = await self._connect()
+                if channel is None:
+                    raise LoopsyError(
+                        f"no session host could be started; see {self._home.host_log}"
+                    )
+            return channel
 
-    async def _find(self) -> Conversation | None:
-        if self._conversation is not None and not self._conversation.closed:
-            return self._conversation
+    async def _connect(self) -> Channel | None:
         try:
-            channel = await connect_local(self._home.host_socket)
+            return await connect_local(self._home.host_socket)
         except Gone:
             return None
-        self._conversation = await self._nursery.start(self._converse, channel)
-        return self._conversation
-
-    async def _converse(
-        self, channel: Channel, *, task_status: trio.TaskStatus[Conversation]
-    ) -> None:
-        async with open_conversation(channel, opener=True) as conversation:
-            task_status.started(conversation)
-            error = await conversation.wait_closed()
-            _log.warning("the session host is gone: %s", error)
-        self._reap()
 
     async def _start(self) -> None:
         said = b""
@@ -100,9 +82,50 @@ class HostLink:
                 self._started.remove(pid)
 
 
+class HostLink:
+    """One asker's own connection to the session host; `open_host_link` makes it.
+
+    Each asker has its own, so that nobody can use up another's calls or credit there.
+    """
+
+    def __init__(self, starter: HostStarter, nursery: trio.Nursery) -> None:
+        """Connect through `starter` when first needed, and again when the host has changed."""
+        self._starter = starter
+        self._nursery = nursery
+        self._conversation: Conversation | None = None
+        self._connecting = trio.Lock()
+
+    async def find(self) -> Conversation | None:
+        """Return the conversation with the host, None if there is no host."""
+        return await self._reach(start=False)
+
+    async def need(self) -> Conversation:
+        """Return the conversation with the host, starting one if there is none."""
+        conversation = await self._reach(start=True)
+        assert conversation is not None
+        return conversation
+
+    async def _reach(self, *, start: bool) -> Conversation | None:
+        async with self._connecting:
+            if self._conversation is None or self._conversation.closed:
+                channel = await self._starter.connect(start=start)
+                if channel is None:
+                    return None
+                self._conversation = await self._nursery.start(self._converse, channel)
+            return self._conversation
+
+    async def _converse(
+        self, channel: Channel, *, task_status: trio.TaskStatus[Conversation]
+    ) -> None:
+        async with open_conversation(channel, opener=True) as conversation:
+            task_status.started(conversation)
+            error = await conversation.wait_closed()
+            _log.info("the session host is gone: %s", error)
+
+
 @asynccontextmanager
-async def open_host_link(home: Home) -> AsyncGenerator[HostLink]:
-    """Reach the session host of `home` for as long as the block lasts; the host lives on."""
+async def open_host_link(starter: HostStarter) -> AsyncGenerator[HostLink]:
+    """Reach the session host for as long as the block lasts; the host lives on."""
     async with trio.open_nursery() as nursery:
-        yield HostLink(home, nursery)
+        yield HostLink(starter, nursery)
         nursery.cancel_scope.cancel()

@@ -30,11 +30,17 @@ CELL_WIDTH, CELL_HEIGHT = 8, 16
 """Pixels of a cell; only size reports and images ask."""
 MAX_TITLE: Final = 256
 
+# What a picture holds besides its cells: all that there is but the palette, which would freeze
+# the viewer's own colours.
+_SHARED: Final = ("modes", "scrolling_region", "tabstops", "pwd", "keyboard")
+_SCREEN: Final = ("cursor", "style", "hyperlink", "protection", "kitty_keyboard", "charsets")
+
 # Entering the alternate screen (xterm: 47, 1047, 1049). The emulator's formatter draws the
 # active screen only, so the primary one is pictured just before it is left.
 _ENTER_ALTERNATE = re.compile(rb"\x1b\[\?(?:[0-9]+;)*(?:47|1047|1049)(?:;[0-9]+)*h")
 _LONGEST_ENTRY: Final = 32
-_ALTERNATE_ON: Final = b"\x1b[?1049h"
+_ALTERNATE_MODES = re.compile(rb"\x1b\[\?(?:47|1047|1049)h")
+_PLAIN: Final = b"\x1b[0m"
 
 
 class Screen:
@@ -48,7 +54,6 @@ class Screen:
         self._terminal.on_reply(on_reply)
         self._primary: bytes | None = None  # the primary screen, while the other is active
         self._tail = b""  # an unfinished entry into the alternate screen
-        self._options = _picture_options()
 
     def feed(self, data: bytes) -> None:
         """Take in output of the program; never fails on what a program may print."""
@@ -64,7 +69,8 @@ class Screen:
                 self._terminal.feed(data[start:at])
                 start = at
                 if not self.alternate:
-                    self._primary = self._draw()
+                    # Without modes, margins and tabs, which the two screens share.
+                    self._primary = self._draw(shared=False)
         self._terminal.feed(data[start:] if start else data)
         self._tail = (self._tail + data)[-_LONGEST_ENTRY:] if self._unfinished else b""
         if self._primary is not None and not self.alternate:
@@ -72,17 +78,23 @@ class Screen:
 
     def resize(self, cols: int, rows: int) -> None:
         """Give the terminal another size; the primary screen reflows."""
+        if self._primary is not None:
+            aside = Screen(*self._terminal.size, lambda _: None)
+            aside.feed(self._primary)
+            aside.resize(cols, rows)
+            self._primary = aside._draw(shared=False)
+            aside.close()
         self._terminal.resize(cols, rows, CELL_WIDTH, CELL_HEIGHT)
 
     def picture(self) -> bytes:
         """Return terminal output that reproduces this screen on a fresh terminal."""
-        drawn = self._draw()
-        if self._primary is not None:
-            # The formatter begins with the modes, 1049 among them: what comes before the
-            # switch is the primary screen, as leaving the alternate one must find it.
-            drawn = self._primary + _ALTERNATE_ON + drawn
         title = self.title.encode()
-        parts = [drawn, b"\x1b]0;" + title + b"\x1b\\" if title else b"", self._continuation()]
+        parts = [
+            self._primary or b"",
+            self._draw(),
+            b"\x1b]0;" + title + b"\x1b\\" if title else b"",
+            self._continuation(),
+        ]
         return b"".join(parts)
 
     @property
@@ -123,11 +135,40 @@ class Screen:
         if lib.ghostty_terminal_set(self._handle, option, ffi.new("size_t*", value)):
             raise LoopsyError("the terminal emulator refuses its limits")
 
-    def _draw(self) -> bytes:
+    def _draw(self, *, shared: bool = True) -> bytes:
+        """Draw the active screen, below its scrollback; `shared` is what both screens share."""
+        content = self._format()
+        # The formatter leaves out the empty rows at the end; they hold all others in their place.
+        rows = self._format(unwrap=False).count(b"\r\n") + 1
+        content += b"\r\n" * (self._terminal.get("total_rows", "size_t") - rows)
+        # It would begin with the modes, under which content may come out differently (inserting,
+        # not wrapping). All that is not content comes out alike around a single cell.
+        cell = self._format(one_cell=True)
+        if not shared:
+            return content + self._format("screen", one_cell=True).removeprefix(cell)
+        modes = self._format("modes", one_cell=True).removesuffix(cell)
+        before = self._format("modes", "tabstops", one_cell=True)
+        after = self._format(*_SHARED, "screen", one_cell=True).removeprefix(before)
+        tabs = before.removeprefix(modes).removesuffix(cell)
+        enter = b"".join(_ALTERNATE_MODES.findall(modes))
+        return enter + _PLAIN + content + _ALTERNATE_MODES.sub(b"", modes) + tabs + after
+
+    def _format(self, *extra: str, unwrap: bool = True, one_cell: bool = False) -> bytes:
+        options = init_sized("GhosttyFormatterTerminalOptions")
+        options.emit = lib.GHOSTTY_FORMATTER_FORMAT_VT
+        options.unwrap = unwrap
+        for name in extra:
+            if name == "screen":
+                for part in _SCREEN:
+                    setattr(options.extra.screen, part, True)
+            else:
+                setattr(options.extra, name, True)
+        if one_cell:
+            selection = init_sized("GhosttySelection")
+            selection.start = selection.end = self._terminal.ref(0, 0)[0]
+            options.selection = selection
         formatter = ffi.new("GhosttyFormatter*")
-        made = lib.ghostty_formatter_terminal_new(
-            ffi.NULL, formatter, self._handle, self._options[0]
-        )
+        made = lib.ghostty_formatter_terminal_new(ffi.NULL, formatter, self._handle, options[0])
         if made:
             raise LoopsyError("the terminal emulator cannot draw its screen")
         try:
@@ -152,16 +193,3 @@ class Screen:
         if result:
             return b""
         return bytes(ffi.buffer(buffer, size[0]))
-
-
-def _picture_options() -> ffi.CData:
-    """Everything but the palette, which would freeze the viewer's own colours."""
-    options = init_sized("GhosttyFormatterTerminalOptions")
-    options.emit = lib.GHOSTTY_FORMATTER_FORMAT_VT
-    options.unwrap = True
-    extra = options.extra
-    extra.modes = extra.scrolling_region = extra.tabstops = extra.pwd = extra.keyboard = True
-    screen = extra.screen
-    screen.cursor = screen.style = screen.hyperlink = screen.protection = True
-    screen.kitty_keyboard = screen.charsets = True
-    return options

@@ -1,0 +1,180 @@
+"""What is typed into an attached terminal: passed on as it is, but for the keys behind Ctrl-A.
+
+Sans-io, like everything in `wire`: bytes in, bytes and commands out, split wherever they like.
+Programs may switch a terminal to richer reports, where Ctrl-A is no longer one byte: the
+kitty keyboard protocol sends `CSI 97;5u`, xterm's modifyOtherKeys `CSI 27;5;97~`. Both count.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import Final, NamedTuple, TypeAlias
+
+__all__ = ["KEYS_HELP", "Keys", "Pressed", "Typing"]
+
+KEYS_HELP: Final = "Ctrl-A D detaches   Ctrl-A Ctrl-A sends one Ctrl-A   Ctrl-A ? shows this"
+
+_PASTE: Final = b"\x1b[200~"
+_PASTE_END: Final = b"\x1b[201~"
+
+_UNIT: Final = re.compile(
+    rb"\x1b\[M[\s\S]{3}"  # a mouse report of the oldest kind (X10), with raw bytes in it
+    rb"|\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence (ECMA-48, section 5.4)
+    rb"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # a terminal's answer to a query
+    rb"|[\s\S]"
+)
+_PLAIN: Final = re.compile(rb"[^\x01\x1b]+")
+# The end of what was read may be the first half of a sequence. An Esc alone is not held back,
+# for that is a key of its own.
+_UNFINISHED: Final = re.compile(rb"\x1b\[[0-?]{0,32}")
+_KITTY: Final = re.compile(rb"\x1b\[(\d+)(?::(\d*))?[\d:]*(?:;(\d*)(?::(\d+))?)?(?:;[\d:]*)?u")
+_OTHER_KEYS: Final = re.compile(rb"\x1b\[27;(\d+);(\d+)~")
+_A_KEY: Final = re.compile(rb"\x1b\[[0-9;:]*[A-HP-SZ~u]")
+
+_SHIFT, _CTRL, _LOCKS = 1, 4, 64 | 128
+_RELEASE: Final = 3
+_MODIFIER_KEYS: Final = range(57441, 57455)  # kitty's codes for Shift, Ctrl and the like alone
+
+
+class Pressed(enum.Enum):
+    """A key that is meant for us."""
+
+    DETACH = enum.auto()
+    HELP = enum.auto()
+
+
+Typing: TypeAlias = bytes | Pressed
+
+
+class _Key(NamedTuple):
+    code: int
+    modifiers: int
+    released: bool
+
+    @property
+    def is_prefix(self) -> bool:
+        return self.code == ord("a") and self.modifiers == _CTRL
+
+    @property
+    def is_detach(self) -> bool:
+        return self.code in b"dD" and self.modifiers in (0, _SHIFT, _CTRL)
+
+    @property
+    def is_help(self) -> bool:
+        return self.code == ord("?") or (self.code == ord("/") and self.modifiers == _SHIFT)
+
+
+class Keys:
+    """Takes what a terminal sends; gives what to pass on and what was asked of us, in order."""
+
+    def __init__(self) -> None:
+        """Begin without a Ctrl-A under way."""
+        self._held = b""
+        self._prefix = b""
+        self._pasting = False
+        self._paste_tail = b""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether part of a sequence is held back; `flush` lets it go if no more comes soon."""
+        return bool(self._held)
+
+    def feed(self, data: bytes) -> list[Typing]:
+        """Return what `data` means."""
+        data = self._held + data
+        self._held = b""
+        out: list[Typing] = []
+        at = 0
+        while at < len(data):
+            if self._pasting:
+                at = self._paste(data, at, out)
+            elif not self._prefix and (plain := _PLAIN.match(data, at)):
+                out.append(plain.group())
+                at = plain.end()
+            elif _UNFINISHED.fullmatch(data, at):
+                self._held = data[at:]
+                break
+            else:
+                unit = _UNIT.match(data, at)
+                assert unit is not None  # its last branch takes anything
+                at = unit.end()
+                self._take(unit.group(), out)
+        return _joined(out)
+
+    def flush(self) -> list[Typing]:
+        """Return what was held back: it was no sequence after all."""
+        held, self._held = self._held, b""
+        if held and self._prefix:
+            held, self._prefix = self._prefix + held, b""
+        return [held] if held else []
+
+    def _paste(self, data: bytes, at: int, out: list[Typing]) -> int:
+        """Pass on pasted text: a Ctrl-A in it is text too."""
+        end = (self._paste_tail + data[at:]).find(_PASTE_END)
+        stop = len(data)
+        if end >= 0:
+            stop = at + end + len(_PASTE_END) - len(self._paste_tail)
+            self._pasting = False
+            self._paste_tail = b""
+        else:
+            self._paste_tail = (self._paste_tail + data[at:])[-len(_PASTE_END) + 1 :]
+        out.append(data[at:stop])
+        return stop
+
+    def _take(self, unit: bytes, out: list[Typing]) -> None:
+        if unit == _PASTE:
+            self._pasting = True
+        key = _read_key(unit)
+        if not self._prefix:
+            if key is not None and key.is_prefix and not key.released:
+                self._prefix = unit
+            else:
+                out.append(unit)
+        elif key is not None and key.released and key.code == ord("a"):
+            pass  # of the Ctrl-A that we kept
+        elif not _ends_prefix(unit, key):
+            out.append(unit)
+        else:
+            prefix, self._prefix = self._prefix, b""
+            if key is not None and key.is_prefix:
+                out.append(prefix)
+            elif key is not None and key.is_detach:
+                out.append(Pressed.DETACH)
+            elif key is not None and key.is_help:
+                out.append(Pressed.HELP)
+            else:
+                # Nothing of ours: as if there were no prefix, so that nothing typed is lost.
+                out.append(prefix + unit)
+
+
+def _read_key(unit: bytes) -> _Key | None:
+    """Return the key that `unit` reports, None if it is something else or does not matter."""
+    if len(unit) == 1:
+        byte = unit[0]
+        return _Key(byte + 0x60, _CTRL, False) if 0 < byte < 27 else _Key(byte, 0, False)
+    if match := _KITTY.fullmatch(unit):
+        shifted = int(match[2] or 0)
+        modifiers = (int(match[3] or 1) - 1) & ~_LOCKS
+        return _Key(shifted or int(match[1]), modifiers, int(match[4] or 1) == _RELEASE)
+    if match := _OTHER_KEYS.fullmatch(unit):
+        return _Key(int(match[2]), (int(match[1]) - 1) & ~_LOCKS, False)
+    return None
+
+
+def _ends_prefix(unit: bytes, key: _Key | None) -> bool:
+    """Whether this is the key behind Ctrl-A, and not a mouse that moves meanwhile, say."""
+    if key is not None:
+        return not key.released and key.code not in _MODIFIER_KEYS
+    return _A_KEY.fullmatch(unit) is not None
+
+
+def _joined(out: list[Typing]) -> list[Typing]:
+    """Join neighbouring bytes."""
+    joined: list[Typing] = []
+    for item in out:
+        if joined and isinstance(item, bytes) and isinstance(last := joined[-1], bytes):
+            joined[-1] = last + item
+        elif item:
+            joined.append(item)
+    return joined
