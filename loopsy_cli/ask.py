@@ -142,5 +142,7 @@ def _read(sock: socket.socket) -> bytes:
 
 def _lost(error: OSError) -> Gone:
     if isinstance(error, TimeoutError):
-        return Gone(f"the daemon has said nothing for {LOST:.0f} seconds; `loopsy restart` may help")
+        return Gone(
+            f"the daemon has said nothing for {LOST:.0f} seconds; `loopsy restart` may help"
+        )
     return Gone(f"the connection to the daemon was lost: {error.strerror or error}")

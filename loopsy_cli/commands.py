@@ -5,7 +5,10 @@ The list of commands is printed from here alone, so that asking for it loads not
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from types import FunctionType
 
 __all__ = ["COMMANDS", "GROUPS", "Command", "find_command", "help_text"]
 
@@ -16,6 +19,16 @@ class Command(NamedTuple):
     name: str
     function: str
     summary: str
+
+    def load(self) -> FunctionType:
+        """Import the function."""
+        from importlib import import_module
+        from types import FunctionType
+
+        module, _, attribute = self.function.partition(":")
+        function: object = getattr(import_module(module), attribute)
+        assert isinstance(function, FunctionType)
+        return function
 
 
 SECTIONS: Final[dict[str, tuple[Command, ...]]] = {

@@ -13,8 +13,8 @@ from loopsy_core.home.prepare import prepare_home
 from loopsy_core.wire import EndSession, Hello, ListSessions, StopNode
 
 from .ask import ask, ask_host, node_pid
-from .parsing import Json, Option
-from .show import clean, ending, note, print_json, say
+from .options import Json, Option
+from .show import clean, ending, flush, note, print_json, say
 
 if TYPE_CHECKING:
     from loopsy_core.wire import SessionInfo
@@ -181,6 +181,8 @@ def _stay(home: Home, *, as_json: bool) -> None:
 
     from loopsy_core import open_node
 
+    from .looping import run, stop_on_signals
+
     async def main() -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with open_node(home) as node, trio.open_nursery() as nursery:
@@ -190,11 +192,9 @@ def _stay(home: Home, *, as_json: bool) -> None:
                 else:
                     say(f"the daemon runs (process {pid}); Ctrl-C stops it")
                 flush()
-                nursery.start_soon(_stop_on_signal, node.stop_soon, signals)
+                nursery.start_soon(stop_on_signals, node.stop_soon, signals)
                 await node.wait_stopped()
                 nursery.cancel_scope.cancel()
-
-    from .looping import run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     run(main)

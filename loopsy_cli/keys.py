@@ -58,7 +58,7 @@ class _Key(NamedTuple):
 
     @property
     def is_detach(self) -> bool:
-        return self.code in b"dD" and self.modifiers in (0, _SHIFT, _CTRL)
+        return self.code in (ord("d"), ord("D")) and self.modifiers in (0, _SHIFT, _CTRL)
 
     @property
     def is_help(self) -> bool:

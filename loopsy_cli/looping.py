@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-__all__ = ["log_to", "run"]
+__all__ = ["log_to", "run", "stop_on_signals"]
 
 T = TypeVar("T")
 
@@ -34,3 +34,9 @@ def log_to(path: Path) -> None:
         format="%(asctime)s node[%(process)d] %(levelname)s %(message)s",
         force=True,
     )
+
+
+async def stop_on_signals(stop: Callable[[], None], signals: AsyncIterator[int]) -> None:
+    """Call `stop` for each signal."""
+    async for _ in signals:
+        stop()

@@ -11,6 +11,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from types import FunctionType
+
     from loopsy_core.errors import LoopsyError
 
 __all__ = ["main"]
@@ -78,12 +80,13 @@ def _run(words: list[str], rest: list[str]) -> int:
         words = [word for word in words if word not in ("--help", "-h")]
     name, arguments = find_command(words)
     if name in COMMANDS:
-        from .parsing import describe, parse
-
+        function = COMMANDS[name].load()
         if wants_help:
-            sys.stdout.write(describe(name))
+            from .describing import describe
+
+            sys.stdout.write(describe(name, function))
             return 0
-        return parse(name, [*arguments, *rest])() or 0
+        return _call(name, function, [*arguments, *rest]) or 0
     if arguments and not (name and wants_help):
         _unknown(name, arguments[0])
     if name in GROUPS:
@@ -91,6 +94,22 @@ def _run(words: list[str], rest: list[str]) -> int:
     else:
         sys.stdout.write(help_text())
     return 0
+
+
+def _call(name: str, function: FunctionType, words: list[str]) -> int | None:
+    # The commands that are typed most have nothing to parse, so they need no parser: loading
+    # cyclopts takes twice as long as all else that `loopsy status` does.
+    if not function.__code__.co_argcount and not words:
+        return function()
+    if (
+        not function.__code__.co_argcount
+        and words == ["--json"]
+        and "json" in function.__kwdefaults__
+    ):
+        return function(json=True)
+    from .parsing import parse
+
+    return parse(name, words)()
 
 
 def _take_home(words: list[str]) -> list[str]:

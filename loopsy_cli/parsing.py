@@ -1,11 +1,8 @@
-"""Words to calls: the commands as a cyclopts App, and the help of each, in plain text."""
+"""Words to calls: all commands as a cyclopts App."""
 
 from __future__ import annotations
 
-import inspect
-import shutil
-import textwrap
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -16,20 +13,7 @@ from .commands import COMMANDS, GROUPS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cyclopts import Argument
-
-__all__ = ["Json", "Option", "describe", "make_app", "parse"]
-
-WIDEST: Final = 80
-"""Columns of help texts; longer lines read badly, however wide the terminal is."""
-
-Json: TypeAlias = Annotated[bool, Parameter(help="Print one JSON document.")]
-"""The option that every command has which prints data."""
-
-
-def Option(help: str, metavar: str | None = None) -> Parameter:  # noqa: A002, N802
-    """Describe an option: what it does, and what its value is called."""
-    return Parameter(help=help, metavar=metavar)
+__all__ = ["make_app", "parse"]
 
 
 def make_app() -> App:
@@ -59,78 +43,6 @@ def parse(name: str, words: Sequence[str]) -> Callable[[], int | None]:
     return lambda: function(*bound.args, **bound.kwargs)
 
 
-def describe(name: str) -> str:
-    """Return the help of one command."""
-    app = make_app()
-    for word in name.split():
-        app = app[word]
-    function = app.default_command
-    assert function is not None
-    arguments = [argument for argument in app.assemble_argument_collection() if argument.show]
-    usage = ["Usage: loopsy", name, *(_usage(argument) for argument in arguments)]
-    width = min(WIDEST, shutil.get_terminal_size().columns)
-    parts = [
-        textwrap.fill(" ".join(usage), width, subsequent_indent="    ", break_on_hyphens=False),
-        _paragraphs(inspect.getdoc(function) or "", width),
-    ]
-    for title, positional in (("Arguments", True), ("Options", False)):
-        rows = [
-            (_label(argument), _explanation(argument))
-            for argument in arguments
-            if (argument.index is not None) is positional
-        ]
-        if rows:
-            parts.append(title + "\n" + _two_columns(rows, width))
-    return "\n\n".join(parts) + "\n"
-
-
 def _app(name: str) -> App:
-    # Without cyclopts' own help and version: they load rich, which takes longer than most
-    # commands run.
-    return App(
-        name=name,
-        help_flags=[],
-        version_flags=[],
-        default_parameter=Parameter(negative=(), show_default=False),
-    )
-
-
-def _usage(argument: Argument) -> str:
-    if argument.index is None:
-        return f"[{_label(argument)}]"
-    if argument.field_info.kind is inspect.Parameter.VAR_POSITIONAL:
-        return f"[-- {argument.name}...]"
-    return argument.name
-
-
-def _label(argument: Argument) -> str:
-    if argument.index is not None:
-        return argument.name
-    names = ", ".join(argument.names)
-    if argument.hint is bool:
-        return names
-    return f"{names} {argument.parameter.metavar or argument.names[0].lstrip('-').upper()}"
-
-
-def _explanation(argument: Argument) -> str:
-    text = argument.parameter.help or ""
-    if get_origin(argument.hint) is Literal:
-        text += f" One of: {', '.join(map(str, get_args(argument.hint)))}."
-    return text
-
-
-def _paragraphs(text: str, width: int) -> str:
-    return "\n\n".join(
-        part if part.startswith(" ") else textwrap.fill(" ".join(part.split()), width)
-        for part in text.split("\n\n")
-    )
-
-
-def _two_columns(rows: list[tuple[str, str]], width: int) -> str:
-    column = max(len(label) for label, _ in rows) + 4
-    lines: list[str] = []
-    for label, text in rows:
-        wrapped = textwrap.wrap(text, max(20, width - column)) or [""]
-        lines.append(f"  {label:<{column - 2}}{wrapped[0]}".rstrip())
-        lines.extend(" " * column + line for line in wrapped[1:])
-    return "\n".join(lines)
+    # Help and version are ours (`describing.py`): cyclopts' own load rich.
+    return App(name=name, help_flags=[], version_flags=[], default_parameter=Parameter(negative=()))

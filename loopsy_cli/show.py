@@ -19,6 +19,7 @@ __all__ = [
     "dim",
     "ending",
     "fit",
+    "flush",
     "note",
     "print_json",
     "qr_code",
@@ -48,6 +49,11 @@ def note(text: str) -> None:
     """Print a line about how it went, where it does not get into the data."""
     sys.stdout.flush()
     print(text, file=sys.stderr, flush=True)
+
+
+def flush() -> None:
+    """Let what was printed be seen now, also in a pipe."""
+    sys.stdout.flush()
 
 
 def print_json(value: object) -> None:
@@ -138,9 +144,7 @@ def fit(text: str, width: int) -> str:
     return kept + "…"
 
 
-def table(
-    titles: Sequence[str], rows: Iterable[Sequence[str]], faint: Sequence[bool] = ()
-) -> None:
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], faint: Sequence[bool] = ()) -> None:
     """Print aligned columns; on a terminal no line is wider than it.
 
     The last column gives way first, and the first one if that is not enough. `faint` names the
@@ -157,7 +161,9 @@ def table(
             over -= given
     for number, line in enumerate(lines):
         cells = [fit(cell, width) for cell, width in zip(line, widths, strict=True)]
-        padded = [cell + " " * (width - width_of(cell)) for cell, width in zip(cells, widths, strict=True)]
+        padded = [
+            cell + " " * (width - width_of(cell)) for cell, width in zip(cells, widths, strict=True)
+        ]
         text = GAP.join(padded).rstrip()
         stands_back = number == 0 or (number <= len(faint) and faint[number - 1])
         say(dim(text) if stands_back else text)

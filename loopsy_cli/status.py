@@ -11,7 +11,7 @@ from loopsy_core.home import Home
 from loopsy_core.wire import NodeStatus
 
 from .ask import ask
-from .parsing import Json
+from .options import Json
 from .show import clean, dim, print_json, say, span
 
 if TYPE_CHECKING:

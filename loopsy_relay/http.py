@@ -112,6 +112,7 @@ class Http:
         `trio.TooSlowError` when the client is gone, or takes no answer.
         """
         while True:
+            self._method = ""
             try:
                 with trio.move_on_after(_PATIENCE) as patience:
                     request = await self._next_event()
@@ -234,7 +235,7 @@ class Http:
             "extensions": {},
         }
         request: list[_Message] = [{"type": "http.request", "body": body, "more_body": False}]
-        started: list[_Message] = []
+        answer: list[_Message] = []
 
         async def receive() -> _Message:
             if not request:
@@ -242,26 +243,22 @@ class Http:
             return request.pop()
 
         async def send(message: _Message) -> None:
-            # ASGI: the response starts with the first piece of its body, not before.
-            if message["type"] == "http.response.start":
-                started.append(message)
-            elif message["type"] == "http.response.body":
-                await self._send_body(started, message)
+            # Sent once it is complete: what this app answers is in memory already, and so a
+            # client that leaves or stalls is not the app's trouble.
+            answer.append(message)
 
         with contained(_log, f"{head.method} {head.path[:100]!r}"):
             await self._app(scope, receive, send)
-        if self._h11.our_state is h11.SEND_RESPONSE:
+        if not answer or answer[-1].get("more_body"):
             await self.refuse(500, "internal", "the relay failed at this; its log says more")
-
-    async def _send_body(self, started: list[_Message], message: _Message) -> None:
-        if started:
-            start = started.pop()
-            await self._send(_response(start))
-        body = message.get("body")
-        if isinstance(body, bytes) and body and self._method != "HEAD":
-            await self._send(h11.Data(data=body))
-        if not message.get("more_body"):
-            await self._send(h11.EndOfMessage())
+            return
+        start, *pieces = answer
+        await self._send(_response(start))
+        for piece in pieces:
+            data = piece.get("body")
+            if isinstance(data, bytes) and data and head.method != "HEAD":
+                await self._send(h11.Data(data=data))
+        await self._send(h11.EndOfMessage())
 
     async def _send(self, event: h11.Event) -> None:
         """Send what `event` becomes. Raises `trio.TooSlowError` when nothing moves for long."""

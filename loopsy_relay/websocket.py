@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import trio
-from wsproto.connection import Connection, ConnectionType
+from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
@@ -91,19 +91,21 @@ class WebSocket:
         await self._write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     async def close(self, ending: Ending) -> None:
-        """Send the close frame, or answer the other side's, and wait until it hangs up.
+        """Send the close frame, or answer the other side's, and wait until both were sent.
 
         Waiting matters: closing a socket while bytes come in resets it, and a reset may overtake
         the close frame. The caller sets a limit, and closes the stream.
         """
+        if self._torn or ending.code is None:
+            return
+        protocol = self._protocol
+        reason = ending.why.encode()[:_LONGEST_REASON].decode(errors="ignore")
         try:
-            if not self._torn and ending.code is not None:
-                reason = ending.why.encode()[:_LONGEST_REASON].decode(errors="ignore")
-                await self._write(self._protocol.send(CloseConnection(ending.code, reason)))
-            await self._stream.send_eof()
-            while await self._stream.receive_some(_READ):
-                pass
-        except (HungUp, LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._write(protocol.send(CloseConnection(ending.code, reason)))
+            while protocol.state is not ConnectionState.CLOSED:
+                if next(self._events, None) is None:
+                    await self._read()
+        except (HungUp, LocalProtocolError):
             pass  # they are gone, which is what we wanted
 
     def keep_alive(self, now: float) -> bool:

@@ -39,8 +39,9 @@ _SCREEN: Final = ("cursor", "style", "hyperlink", "protection", "kitty_keyboard"
 # active screen only, so the primary one is pictured just before it is left.
 _ENTER_ALTERNATE = re.compile(rb"\x1b\[\?(?:[0-9]+;)*(?:47|1047|1049)(?:;[0-9]+)*h")
 _LONGEST_ENTRY: Final = 32
-_ALTERNATE_MODES = re.compile(rb"\x1b\[\?(?:47|1047|1049)h")
-_PLAIN: Final = b"\x1b[0m"
+# Inserting, origin and not wrapping: under these modes content would come out differently.
+_LATE_MODES = re.compile(rb"\x1b\[(?:4h|\?6h|\?7l)")
+_HOME_AND_PLAIN: Final = b"\x1b[H\x1b[0m"
 
 
 class Screen:
@@ -79,7 +80,8 @@ class Screen:
     def resize(self, cols: int, rows: int) -> None:
         """Give the terminal another size; the primary screen reflows."""
         if self._primary is not None:
-            aside = Screen(*self._terminal.size, lambda _: None)
+            width, height = self._terminal.size
+            aside = Screen(width, height, lambda _: None)
             aside.feed(self._primary)
             aside.resize(cols, rows)
             self._primary = aside._draw(shared=False)
@@ -137,12 +139,11 @@ class Screen:
 
     def _draw(self, *, shared: bool = True) -> bytes:
         """Draw the active screen, below its scrollback; `shared` is what both screens share."""
-        content = self._format()
+        content: bytes = self._format()
         # The formatter leaves out the empty rows at the end; they hold all others in their place.
         rows = self._format(unwrap=False).count(b"\r\n") + 1
         content += b"\r\n" * (self._terminal.get("total_rows", "size_t") - rows)
-        # It would begin with the modes, under which content may come out differently (inserting,
-        # not wrapping). All that is not content comes out alike around a single cell.
+        # All that is not content comes out alike around a single cell, which shows what is what.
         cell = self._format(one_cell=True)
         if not shared:
             return content + self._format("screen", one_cell=True).removeprefix(cell)
@@ -150,8 +151,9 @@ class Screen:
         before = self._format("modes", "tabstops", one_cell=True)
         after = self._format(*_SHARED, "screen", one_cell=True).removeprefix(before)
         tabs = before.removeprefix(modes).removesuffix(cell)
-        enter = b"".join(_ALTERNATE_MODES.findall(modes))
-        return enter + _PLAIN + content + _ALTERNATE_MODES.sub(b"", modes) + tabs + after
+        late = b"".join(_LATE_MODES.findall(modes))
+        # The modes enter the alternate screen, too.
+        return _LATE_MODES.sub(b"", modes) + _HOME_AND_PLAIN + content + late + tabs + after
 
     def _format(self, *extra: str, unwrap: bool = True, one_cell: bool = False) -> bytes:
         options = init_sized("GhosttyFormatterTerminalOptions")

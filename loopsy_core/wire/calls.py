@@ -2,7 +2,7 @@
 
 PROTOCOL.md section 3. Messages in (`receive`), messages out (`take`); the waiting is done
 above. The machine holds the rules: who may use which id, how much each side may send, what
-is over and what breaks the protocol. It never holds more than a call's credit to send.
+is over and what breaks the protocol. It never holds more than one window of a call to send.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from loopsy_core.errors import BadRequest, ProtocolViolation
+from loopsy_core.errors import BadRequest, Busy, LoopsyError, ProtocolViolation
 
-from .codec import Raw, encode
+from .codec import MAX_MESSAGE, Raw, encode
 from .messages import (
     Answer,
     Ask,
@@ -40,6 +40,10 @@ MAX_OPEN: Final = 256
 """Calls that one side may have open at once."""
 MAX_CONTROL: Final = 1024
 """Refusals waiting to be written; who causes more without reading them has lost."""
+LONGEST_REASON: Final = 2000
+"""Characters of a Fault's message: it is for a person, and may repeat what a stranger said."""
+LONGEST_DETAILS: Final = 65_536
+"""Bytes of a Fault's details."""
 
 
 def cost(data: bytes) -> int:
@@ -61,18 +65,20 @@ class _Call:
         "ready",
         "spent",
         "total",
+        "written",
     )
 
     def __init__(self, *, ours: bool) -> None:
         self.ours = ours
         self.spent = 0  # by us
+        self.written = 0  # of what we spent; the rest is queued
         self.total = WINDOW  # what we may spend
         self.heard = 0  # spent by them
         self.granted = WINDOW  # what they may spend
         self.consumed = 0  # of what they spent
         self.ended = False  # the asker said End
         self.over = False  # answered, by either side
-        self.queue: deque[bytes] = deque()
+        self.queue: deque[tuple[bytes, int]] = deque()  # messages and what each of them cost
         self.ready = False  # stands in the line of calls that have something to write
 
 
@@ -94,16 +100,22 @@ class Calls:
     # What we say. All of it is queued; nothing here waits.
 
     def ask(self, op: str, params: bytes, to: str | None = None) -> int:
-        """Begin a call and return its id. Raises `BadRequest` when too many are open."""
+        """Begin a call and return its id.
+
+        Raises `Busy` when too many are open, and `BadRequest` when it does not fit one message.
+        """
         if self._open[True] >= MAX_OPEN:
-            raise BadRequest(f"{MAX_OPEN} calls are open already on this connection")
+            raise Busy(f"{MAX_OPEN} calls are open already on this connection")
         if self._next_id > 2**31 - 1:
             raise ProtocolViolation("this connection has used up its call ids; reconnect")
         call_id = self._next_id
+        message = encode(Ask(call_id, op, Raw(params), to))
+        if len(message) > MAX_MESSAGE:
+            raise BadRequest(f"a request of {len(params)} bytes is too large for one message")
         self._next_id += 2
         self._calls[call_id] = _Call(ours=True)
         self._open[True] += 1
-        self._queue(call_id, encode(Ask(call_id, op, Raw(params), to)))
+        self._queue(call_id, message)
         return call_id
 
     def allowance(self, call_id: int) -> int:
@@ -114,12 +126,12 @@ class Calls:
     def send_data(self, call_id: int, data: bytes) -> None:
         """Queue a piece of Data; nothing happens when the call is over."""
         if self._spend(call_id, data):
-            self._queue(call_id, encode(Data(call_id, data)))
+            self._queue(call_id, encode(Data(call_id, data)), cost(data))
 
     def send_item(self, call_id: int, value: bytes) -> None:
         """Queue an Item, given as MessagePack; nothing happens when the call is over."""
         if self._spend(call_id, value):
-            self._queue(call_id, encode(Item(call_id, value)))
+            self._queue(call_id, encode(Item(call_id, value)), cost(value))
 
     def end(self, call_id: int) -> None:
         """Say that our side of our call's stream ends."""
@@ -129,14 +141,23 @@ class Calls:
             self._queue(call_id, encode(End(call_id)))
 
     def answer(self, call_id: int, result: bytes) -> None:
-        """End their call well; `result` is MessagePack."""
+        """End their call well; `result` is MessagePack. One too large becomes a Fault."""
         if self._theirs_open(call_id):
-            self._queue(call_id, encode(Answer(call_id, Raw(result))))
+            message = encode(Answer(call_id, Raw(result)))
+            if len(message) > MAX_MESSAGE:
+                reason = f"an answer of {len(result)} bytes is too large for one message"
+                self.fault(call_id, LoopsyError.code, reason)
+                return
+            self._queue(call_id, message)
             self._finish(call_id)
 
     def fault(self, call_id: int, code: str, message: str, details: bytes = b"\x80") -> None:
-        """End their call badly."""
+        """End their call badly; whatever `message` holds, something readable of it arrives."""
         if self._theirs_open(call_id):
+            # Half a surrogate pair, as in names of files that are not UTF-8, cannot be written.
+            message = message[:LONGEST_REASON].encode(errors="backslashreplace").decode()
+            if len(details) > LONGEST_DETAILS:
+                details = b"\x80"
             self._queue(call_id, encode(Fault(call_id, code, message, Raw(details))))
             self._finish(call_id)
 
@@ -145,7 +166,7 @@ class Calls:
         call = self._calls.get(call_id)
         if call is None or not call.ours or call.over:
             return
-        unsent_ask = bool(call.queue) and _is_ask(call.queue[0])
+        unsent_ask = bool(call.queue) and _is_ask(call.queue[0][0])
         call.queue.clear()
         if not unsent_ask:
             self._queue(call_id, encode(Drop(call_id)))
@@ -225,6 +246,10 @@ class Calls:
                 if call.heard > call.granted:
                     raise ProtocolViolation("more data than there was credit for")
             case Credit(total=total):
+                # What was not written cannot have been consumed. Credit for it would let a peer
+                # that reads nothing have us queue without end.
+                if total > call.written + WINDOW:
+                    raise ProtocolViolation("more credit than what was sent can be worth")
                 if total <= call.total:
                     return None
                 call.total = total
@@ -269,7 +294,8 @@ class Calls:
             call_id = ready.popleft()
             call = self._calls[call_id]
             if call.queue:
-                message = call.queue.popleft()
+                message, spent = call.queue.popleft()
+                call.written += spent
                 taken.append(message)
                 size += len(message)
             if call.queue:
@@ -280,9 +306,9 @@ class Calls:
                 self._forget(call_id)
         return taken
 
-    def _queue(self, call_id: int, message: bytes) -> None:
+    def _queue(self, call_id: int, message: bytes, spent: int = 0) -> None:
         call = self._calls[call_id]
-        call.queue.append(message)
+        call.queue.append((message, spent))
         if not call.ready:
             call.ready = True
             self._ready.append(call_id)
@@ -291,9 +317,12 @@ class Calls:
         call = self._calls.get(call_id)
         if call is None or call.over:
             return False
-        call.spent += cost(data)
-        if call.spent > call.total:
-            raise ProtocolViolation("we sent more than we had credit for")
+        if call.ours and call.ended:
+            raise LoopsyError("our stream in this call has ended already")
+        spent = call.spent + cost(data)
+        if spent > call.total:
+            raise LoopsyError("there is no credit to send that much in this call")
+        call.spent = spent
         return True
 
     def _theirs_open(self, call_id: int) -> bool:

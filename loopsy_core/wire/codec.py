@@ -6,7 +6,7 @@ ranges and lengths in one pass, so that nothing unchecked gets past this file.
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -19,6 +19,8 @@ Raw = msgspec.Raw
 
 MAX_MESSAGE = 1 << 20
 """Bytes of the largest message on any transport, before sealing."""
+LONGEST_COMPLAINT: Final = 200
+"""Characters of a value that is complained about, and of where it stood."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[object, msgspec.msgpack.Decoder[object]] = {}  # by type, of which there are few
@@ -45,5 +47,12 @@ def decode_as(data: bytes | Raw, decoder: msgspec.msgpack.Decoder[T]) -> T:
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # msgspec ends its sentences with the path: "Expected `int`, got `str` - at `$.cols`".
-        raise BadRequest(str(error).replace("`$.", "`")) from None
+        raise BadRequest(_sentence(str(error))) from None
+
+
+def _sentence(text: str) -> str:
+    """Return what msgspec says, with the path as a person writes it, and at a bearable length."""
+    # It ends with the path: "Expected `int`, got `str` - at `$.cols`". Before that it may repeat
+    # a value ("Invalid enum value '...'"), which a stranger can make a megabyte long.
+    what, at, path = text.replace("`$.", "`").rpartition(" - at ")
+    return f"{what[:LONGEST_COMPLAINT]}{at}{path[:LONGEST_COMPLAINT]}"

@@ -27,6 +27,8 @@ PAD_STEP: Final = 64
 REKEY_EVERY: Final = 1 << 16
 """Messages under one key."""
 
+BROKEN: Final = "this connection has been broken before"
+
 _MORE: Final = 1
 _PADDED: Final = 2
 _PADDED_HEADER: Final = Struct(">BH")
@@ -39,12 +41,19 @@ class SealedConnection:
         """Take over the ciphers of `Handshake.split`."""
         self._sending = sending
         self._receiving = receiving
-        self._parts: list[bytes] = []
-        self._parts_size = 0
+        # One buffer and not a list of fragments: a peer may send a mebibyte in crumbs of a byte,
+        # each of which would be an object of forty.
+        self._begun = bytearray()
         self._dead = False
 
     def seal(self, message: bytes) -> list[bytes]:
-        """Return the transport messages that carry `message` (1 byte to 1 MiB)."""
+        """Return the transport messages that carry `message` (1 byte to 1 MiB).
+
+        Raises `ProtocolViolation` once the other side broke the connection: it is dead in both
+        directions.
+        """
+        if self._dead:
+            raise ProtocolViolation(BROKEN)
         if not 0 < len(message) <= MAX_MESSAGE:
             raise ValueError(f"a message has 1 to {MAX_MESSAGE} bytes, not {len(message)}")
         if len(message) <= MAX_CONTENT:
@@ -64,7 +73,7 @@ class SealedConnection:
         from then on nothing opens any more.
         """
         if self._dead:
-            raise ProtocolViolation("this connection has been broken before")
+            raise ProtocolViolation(BROKEN)
         try:
             return self._accept(self._decrypt(sealed))
         except Unreadable as error:
@@ -76,17 +85,15 @@ class SealedConnection:
 
     def _accept(self, record: bytes) -> bytes | None:
         more, content = _content(record)
-        if not more and not self._parts:
+        if not more and not self._begun:
             return content
-        self._parts_size += len(content)
-        if self._parts_size > MAX_MESSAGE:
+        if len(self._begun) + len(content) > MAX_MESSAGE:
             raise ProtocolViolation("a message in fragments is longer than the limit")
-        self._parts.append(content)
+        self._begun += content
         if more:
             return None
-        message = b"".join(self._parts)
-        self._parts.clear()
-        self._parts_size = 0
+        message = bytes(self._begun)
+        self._begun = bytearray()
         return message
 
     def _encrypt(self, record: bytes) -> bytes:
@@ -96,6 +103,8 @@ class SealedConnection:
         return sealed
 
     def _decrypt(self, sealed: bytes) -> bytes:
+        if len(sealed) > MAX_RECORD + TAG:
+            raise ProtocolViolation("a sealed message is longer than Noise allows")
         record = self._receiving.decrypt(sealed)
         if self._receiving.nonce % REKEY_EVERY == 0:
             self._receiving.rekey()

@@ -9,6 +9,8 @@ const { version } = JSON.parse(
 
 export default defineConfig({
   base: "/app/",
+  // As in tsconfig.json, which does not cover the tests.
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   define: { __APP_VERSION__: JSON.stringify(version) },
   build: {
     outDir: "../static",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
-from trio_websocket import open_websocket_url
+from trio_websocket import ConnectionClosed, open_websocket_url
 
 from loopsy_core.wire.envelope import Envelope, decode_envelope, encode_envelope
 from loopsy_relay import RelayAddress, RelayConfig, serve_relay
@@ -186,18 +186,24 @@ class Relay:
     def open_phone(self, bearer: str) -> AbstractAsyncContextManager[WebSocketConnection]:
         return self.open_socket("/ws/phone", ["loopsy.v1", f"loopsy.bearer.{bearer}"])
 
-    def open_socket(
+    @asynccontextmanager
+    async def open_socket(
         self,
         path: str,
         subprotocols: list[str],
         headers: list[tuple[bytes, bytes]] | None = None,
-    ) -> AbstractAsyncContextManager[WebSocketConnection]:
-        return open_websocket_url(
-            f"ws://{self.address.host}:{self.address.port}{path}",
-            subprotocols=subprotocols,
-            extra_headers=headers,
-            max_message_size=1 << 22,
-        )
+    ) -> AsyncGenerator[WebSocketConnection]:
+        url = f"ws://{self.address.host}:{self.address.port}{path}"
+        opened = None
+        try:
+            async with open_websocket_url(
+                url, subprotocols=subprotocols, extra_headers=headers, max_message_size=1 << 22
+            ) as opened:
+                yield opened
+        finally:
+            # After a close that the other side began, trio-websocket leaves the socket open.
+            if opened is not None:
+                await trio.aclose_forcefully(opened._stream)  # noqa: SLF001
 
 
 @asynccontextmanager
@@ -218,4 +224,16 @@ async def serve_starting(
 
 async def hear(socket: WebSocketConnection) -> Envelope:
     """Return the next envelope that a node's socket gets."""
-    return decode_envelope(await socket.get_message())
+    message = await socket.get_message()
+    assert isinstance(message, bytes)
+    return decode_envelope(message)
+
+
+async def close_of(socket: WebSocketConnection) -> tuple[int, str]:
+    """Wait for the end of `socket`, and return its code and reason."""
+    try:
+        while True:
+            await socket.get_message()
+    except ConnectionClosed as closed:
+        assert closed.reason is not None  # noqa: PT017 - raised in the end, whatever comes before
+        return closed.reason.code, closed.reason.reason or ""

@@ -33,6 +33,10 @@ async def outcome(answer: Awaitable[object]) -> str:
     return "yes"
 
 
+def everything_in(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
 async def test_a_machine_is_known_by_its_secret_only(tmp_path: Path) -> None:
     async with open_accounts(tmp_path / "db", 10) as accounts:
         device = await accounts.register("laptop", NOW)
@@ -43,7 +47,7 @@ async def test_a_machine_is_known_by_its_secret_only(tmp_path: Path) -> None:
             ".",
             device.id,
             f"{device.id}.",
-            f"{device.id}.x{secret[1:]}",
+            f"{device.id}.{secret[::-1]}",
             f".{secret}",
             device.text + "x",
             "é.é",
@@ -60,7 +64,7 @@ async def test_no_secret_is_on_disk(tmp_path: Path) -> None:
         device = await accounts.register("laptop", NOW)
         token = accounts.issue(device.id, 60, NOW)
         _, bearer = await accounts.redeem(token.text, "phone", NOW)
-    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    stored = everything_in(tmp_path)
     assert device.id.encode() in stored
     for text in (device.text, bearer.text):
         assert text.partition(".")[2].encode() not in stored
@@ -137,7 +141,16 @@ async def test_a_changed_token_is_refused(tmp_path: Path) -> None:
             forged = token[:at] + ("A" if character != "A" else "B") + token[at + 1 :]
             with pytest.raises(Refused, match="not made by this relay"):
                 await accounts.redeem(forged, "phone", NOW)
-        for odd in ["", token[:-1], token + "A", token + "=", token + "\n", "é", "\ud800", "-" * 64]:
+        for odd in [
+            "",
+            token[:-1],
+            token + "A",
+            token + "=",
+            token + "\n",
+            "é",
+            "\ud800",
+            "-" * 64,
+        ]:
             with pytest.raises(Refused, match="not made by this relay"):
                 await accounts.redeem(odd, "phone", NOW)
         assert await outcome(accounts.redeem(token, "phone", NOW)) == "yes"
@@ -253,8 +266,7 @@ async def test_a_cancelled_redemption_happened_or_did_not(tmp_path: Path) -> Non
 def test_a_name_is_clean_or_refused(name: str) -> None:
     try:
         cleaned = clean_name(name)
-    except BadRequest as error:
-        assert error.message.startswith("name: ")
+    except BadRequest:
         return
     assert 0 < len(cleaned) <= 64
     assert cleaned == cleaned.strip()
@@ -280,5 +292,3 @@ def test_what_could_disturb_a_line_is_taken_out(name: str, cleaned: str) -> None
 def test_a_name_needs_something_to_see(name: str) -> None:
     with pytest.raises(BadRequest):
         clean_name(name)
-
-

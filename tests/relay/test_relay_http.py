@@ -89,9 +89,7 @@ async def test_a_relay_with_a_registration_secret_wants_it(tmp_path: Path) -> No
         ("DELETE", "/api/v1/phones/x"),
     ],
 )
-async def test_what_needs_a_secret_refuses_without(
-    tmp_path: Path, method: str, path: str
-) -> None:
+async def test_what_needs_a_secret_refuses_without(tmp_path: Path, method: str, path: str) -> None:
     async with open_relay(tmp_path) as relay:
         for headers in [{}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer x.y"}]:
             reply = await relay.ask(method, path, {}, headers=headers)
@@ -131,7 +129,7 @@ async def test_without_a_proxy_nobody_chooses_an_address(tmp_path: Path) -> None
                     "POST",
                     "/api/v1/devices",
                     {"name": "x"},
-                    headers={"X-Forwarded-For": f"192.0.2.{number}"},
+                    headers={"X-Forwarded-For": f"192.0.2.{number}", "Remote-Addr": str(number)},
                 )
             ).status
             for number in range(3)
@@ -201,7 +199,7 @@ async def test_a_long_body_is_refused_and_a_request_after_it_works(tmp_path: Pat
 
 async def test_unknown_paths_and_methods_are_answered_in_json(tmp_path: Path) -> None:
     async with open_relay(tmp_path) as relay:
-        for path in ["/nope", "/api/v1/", "//health", "/health/", "/api/v1/phones/", "/%ff", "/%00"]:
+        for path in ["/nope", "/api/v1/", "/health/", "/api/v1/phones/", "/%ff", "/%00"]:
             reply = await relay.ask("GET", path)
             assert (reply.status, reply.error[0]) == (404, "not_found"), path
         for method, path, allowed in [
@@ -237,9 +235,9 @@ RAW: list[tuple[bytes, bytes]] = [
     (b"GET /health HTTP/1.1\r\nHost: x:999999999\r\n\r\n", b"200"),
     (b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", b"200"),
     (b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: \xff\r\nUpgrade: \xff\r\n\r\n", b"200"),
-    (b"GET /health HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 20_000 + b"\r\n\r\n", b"431"),
-    (b"GET /" + b"b" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"431"),
-    (b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 5_000 + b"\r\n", b"431"),
+    (b"GET /health HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 40_000 + b"\r\n\r\n", b"431"),
+    (b"GET /" + b"b" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"431"),
+    (b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 10_000 + b"\r\n", b"431"),
     (b"POST /api/v1/devices HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", b"400"),
     (b"POST /api/v1/devices HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
      b"Content-Length: 2\r\n\r\nx", b"400"),
@@ -250,7 +248,8 @@ RAW: list[tuple[bytes, bytes]] = [
      b"Sec-WebSocket-Key: \xff\r\n\r\n", b"426"),
     (b"GET /ws/phone HTTP/1.1\r\nHost: x\r\n" + UPGRADE
      + b"Sec-WebSocket-Key: \xff\r\n\r\n", b"400"),
-    (b"GET /ws/phone HTTP/1.1\r\nHost: x\r\n" + UPGRADE + b"Content-Length: 5\r\n\r\nhello", b"400"),
+    (b"GET /ws/phone HTTP/1.1\r\nHost: x\r\n" + UPGRADE
+     + b"Content-Length: 5\r\n\r\nhello", b"400"),
     (b"GET /nowhere HTTP/1.1\r\nHost: x\r\n" + UPGRADE + b"\r\n", b"404"),
     (b"POST /ws/phone HTTP/1.1\r\nHost: x\r\n" + UPGRADE + b"\r\n", b"405"),
 ]  # fmt: skip
@@ -274,6 +273,14 @@ async def test_one_connection_carries_many_requests(tmp_path: Path) -> None:
         heard = await relay.shout(request * 3 + head + request)
         assert heard.count(b"HTTP/1.1 200 ") == 5
         assert heard.count(b'"status":"ok"') == 4
+
+
+async def test_garbage_behind_a_request_is_answered_too(tmp_path: Path) -> None:
+    async with open_relay(tmp_path) as relay:
+        heard = await relay.shout(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\ngarbage\r\n\r\n")
+        assert heard.count(b"HTTP/1.1 200 ") == 1
+        assert heard.count(b"HTTP/1.1 400 ") == 1
+        assert heard.endswith(b"}}")
 
 
 async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(tmp_path: Path) -> None:
@@ -304,14 +311,12 @@ async def test_a_half_sent_request_is_given_up(
         assert heard.startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.logs_errors
 async def test_a_bug_costs_one_answer_and_shows_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    expected_errors: list[str],
 ) -> None:
-    expected_errors.append("POST failed")
-
     async def fail(*_: Any) -> None:  # noqa: ANN401
         raise RuntimeError("a secret of ours")
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import memory_stream_pair, wait_all_tasks_blocked
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
@@ -163,7 +165,7 @@ async def test_a_close_without_a_code_is_answered(autojump_clock: MockClock) -> 
     await client.stream.send_eof()
 
 
-async def test_closing_says_why_and_waits_for_the_other_side(autojump_clock: MockClock) -> None:
+async def test_closing_says_why_and_waits_for_the_answer(autojump_clock: MockClock) -> None:
     socket, client = make()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(socket.close, Ending(4410, "wrong_code:2" + "ä" * 100))
@@ -172,9 +174,19 @@ async def test_closing_says_why_and_waits_for_the_other_side(autojump_clock: Moc
         assert isinstance(heard, CloseConnection)
         assert heard.code == 4410
         assert (heard.reason or "").startswith("wrong_code:2ä")
-        assert nursery.child_tasks
         # A client that is still sending must not have the goodbye reset under its feet.
-        await client.stream.send_all(bytes(10_000))
+        fresh = Connection(ConnectionType.CLIENT)
+        await client.stream.send_all(fresh.send(BytesMessage(bytes(LONGEST * 2))))
+        await wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        await client.send(heard.response())
+
+
+async def test_closing_ends_when_the_other_side_just_hangs_up(autojump_clock: MockClock) -> None:
+    socket, client = make()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(socket.close, Ending(1001, "bye"))
+        await wait_all_tasks_blocked()
         await client.stream.send_eof()
 
 
@@ -190,7 +202,7 @@ async def test_after_a_cancelled_send_nothing_more_is_sent(autojump_clock: MockC
     ours = socket._stream  # noqa: SLF001 - the only way to make a memory stream full
     assert isinstance(ours, trio.StapledStream)
     stuck = trio.Event()
-    ours.send_stream.send_all_hook = stuck.wait  # type: ignore[attr-defined]
+    ours.send_stream.send_all_hook = stuck.wait
     with trio.move_on_after(1) as scope:
         await socket.send([bytes(10)])
     assert scope.cancelled_caught
@@ -239,3 +251,33 @@ async def test_many_small_messages_let_others_run() -> None:
             await socket.receive()
         nursery.cancel_scope.cancel()
     assert ran >= 10
+
+
+opcodes = st.sampled_from([0x0, 0x1, 0x2, 0x3, 0x8, 0x9, 0xA, 0xF])
+frames = st.builds(
+    lambda opcode, fin, mask, payload: (
+        bytes([opcode | fin, len(payload) | mask]) + bytes(4 if mask else 0) + payload
+    ),
+    opcodes,
+    st.sampled_from([0x80, 0x80, 0x80, 0x00, 0xC0]),
+    st.sampled_from([0x80, 0x80, 0x80, 0x00]),
+    st.binary(max_size=125),
+)
+
+
+@given(st.lists(frames | st.binary(max_size=20), max_size=10), st.integers(1, 50))
+async def test_whatever_bytes_come_they_are_messages_or_the_end(
+    pieces: list[bytes], step: int
+) -> None:
+    socket, client = make()
+    data = b"".join(pieces)
+    for start in range(0, len(data), step):
+        await client.stream.send_all(data[start : start + step])
+    await client.stream.send_eof()
+    while True:
+        try:
+            assert isinstance(await socket.receive(), bytes)
+            await socket.send([])
+        except HungUp as hung_up:
+            await socket.close(hung_up.ending)
+            break

@@ -29,6 +29,9 @@ export interface ConnectionListener {
   closed(ending: Ending): void;
 }
 
+/** Open a socket to the relay at `origin`. */
+export type Dial = (origin: string, bearer: string) => Socket;
+
 /** Dial the relay's door for phones. The bearer is a subprotocol, never a part of the address. */
 export function dialRelay(origin: string, bearer: string): Socket {
   const address = new URL("/ws/phone", origin);

@@ -7,7 +7,7 @@ import { ProtocolError } from "../wire/codec";
 import { keyPairOf } from "../wire/noise";
 import { nodeKeyOf, Opening } from "../wire/opening";
 import { readHello, readSessions, type Hello, type SessionInfo } from "../wire/operations";
-import { Connection, dialRelay, type Socket } from "./connection";
+import { Connection, dialRelay, type Dial } from "./connection";
 import { CallFault, Disconnected, type Conversation } from "./conversation";
 import { BROKEN, type Ending } from "./ending";
 import { Reconnect } from "./reconnect";
@@ -28,7 +28,7 @@ export class Machine {
 
   constructor(
     readonly record: MachineRecord,
-    private readonly dial: (origin: string, bearer: string) => Socket = dialRelay,
+    private readonly dial: Dial = dialRelay,
   ) {
     this.reconnect = new Reconnect(() => this.connect());
   }

@@ -6,7 +6,7 @@ import { keyPairOf } from "../wire/noise";
 import { nodeKeyOf, Opening, type Approach } from "../wire/opening";
 import { readHello, type Hello } from "../wire/operations";
 import { pairingApproach } from "../wire/pairing";
-import { Connection, dialRelay, type Socket } from "./connection";
+import { Connection, dialRelay, type Dial } from "./connection";
 import { BROKEN, type Ending } from "./ending";
 
 export type PairOutcome =
@@ -16,8 +16,6 @@ export type PairOutcome =
 
 /** A pairing whose token has been redeemed. */
 export type ReadyPairing = PendingPairing & { readonly redeemed: Redeemed };
-
-type Dial = (origin: string, bearer: string) => Socket;
 
 /** Try `code`: one connection, one handshake. Never rejects. */
 export async function tryCode(

@@ -5,6 +5,7 @@ import type { Store } from "../store/store";
 import { Watched } from "../watched";
 import { newKeyPair } from "../wire/noise";
 import type { PairLink } from "../wire/pairing";
+import { dialRelay, type Dial } from "./connection";
 import { explainLoss } from "./ending";
 import type { Machines } from "./machines";
 import { guessPhoneName, tryCode, type PairOutcome, type ReadyPairing } from "./pair";
@@ -26,6 +27,7 @@ export class PairingFlow {
     private readonly store: Store,
     private readonly machines: Machines,
     private readonly phoneName: string = guessPhoneName(navigator.userAgent),
+    private readonly dial: Dial = dialRelay,
   ) {}
 
   /** A link was opened; it is kept until it has been used up. */
@@ -50,7 +52,7 @@ export class PairingFlow {
     this.state.set({ at: "trying" });
     const ready = await this.redeemed();
     if (ready === null) return;
-    const outcome = await tryCode(ready, code, this.phoneName);
+    const outcome = await tryCode(ready, code, this.phoneName, this.dial);
     await this.conclude(ready, outcome);
   }
 
@@ -65,23 +67,16 @@ export class PairingFlow {
     if (known !== null) return { ...this.pending, redeemed: known };
     const { relay, token } = this.pending;
     const got = await redeem(relay, token, this.phoneName);
-    switch (got) {
-      case "offer_gone":
-        await this.end("gone");
-        return null;
-      case "busy":
-        this.ask("The relay is busy with too many tries. Wait a minute, then try again.");
-        return null;
-      case "unreachable":
-        this.ask(explainLoss("unreachable"));
-        return null;
-      default: {
-        const ready = Object.freeze({ ...this.pending, redeemed: got });
-        this.pending = ready;
-        await this.store.savePending(ready);
-        return ready;
-      }
+    if ("bearer" in got) {
+      const ready = Object.freeze({ ...this.pending, redeemed: got });
+      this.pending = ready;
+      await this.store.savePending(ready);
+      return ready;
     }
+    if (got.why === "offer_gone") await this.end("gone");
+    else if (got.why === "busy") this.ask(sentence(got.message) ?? "The relay is busy. Wait a minute.");
+    else this.ask(explainLoss("unreachable"));
+    return null;
   }
 
   private async conclude(ready: ReadyPairing, outcome: PairOutcome): Promise<void> {
@@ -127,4 +122,10 @@ export class PairingFlow {
     await this.store.forgetPending();
     this.state.set({ at: "over", why });
   }
+}
+
+/** The relay's messages begin small and end without a stop, as they stand in a log. */
+function sentence(message: string | null): string | null {
+  if (message === null) return null;
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
 }

@@ -7,11 +7,17 @@ const REDEEM_WITHIN = 10_000;
 /** A bearer becomes part of a WebSocket subprotocol, where browsers accept no other characters. */
 const BEARER = /^[A-Za-z0-9._~-]{1,512}$/;
 
-/** Why the relay gave us no bearer. */
-export type RedeemTrouble =
-  | "offer_gone" // used, expired or never issued
-  | "busy" // too many tries from this address
-  | "unreachable";
+/** The relay gave us no bearer. */
+export interface RedeemTrouble {
+  readonly why:
+    | "offer_gone" // used, expired or never issued
+    | "busy" // too many tries from this address, or too many phones
+    | "unreachable";
+  /** What the relay said about it, for a person. */
+  readonly message: string | null;
+}
+
+const UNREACHABLE: RedeemTrouble = Object.freeze({ why: "unreachable", message: null });
 
 /** A bearer for `token`, or the reason why there is none. Never rejects. */
 export async function redeem(
@@ -30,17 +36,28 @@ export async function redeem(
       signal: AbortSignal.timeout(REDEEM_WITHIN),
     });
   } catch {
-    return "unreachable";
+    return UNREACHABLE;
   }
-  if (response.status === 429) return "busy";
-  if (response.status >= 500) return "unreachable";
-  if (!response.ok) return "offer_gone";
+  const body: unknown = await response.json().catch(() => null);
+  if (response.status >= 500) return UNREACHABLE;
+  if (!response.ok) {
+    const why = response.status === 429 ? "busy" : "offer_gone";
+    return Object.freeze({ why, message: messageIn(body) });
+  }
   try {
-    const fields = new Fields(await response.json(), "redeemed");
+    const fields = new Fields(body, "redeemed");
     const bearer = fields.text("bearer");
-    if (!BEARER.test(bearer)) return "unreachable";
+    if (!BEARER.test(bearer)) return UNREACHABLE;
     return Object.freeze({ phoneId: fields.text("phoneId"), bearer });
   } catch {
-    return "unreachable"; // something in between answered for the relay
+    return UNREACHABLE; // something in between answered for the relay
+  }
+}
+
+function messageIn(body: unknown): string | null {
+  try {
+    return new Fields(body, "answer").map("error").text("message");
+  } catch {
+    return null;
   }
 }

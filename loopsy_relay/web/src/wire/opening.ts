@@ -31,8 +31,11 @@ export class Opening {
   private readonly handshake: Handshake;
   private readonly greeting: Uint8Array;
 
-  /** `nodeKey` is the node's public key: whoever answers has to prove that it is theirs. */
-  constructor(approach: Approach, ours: KeyPair, nodeKey: Uint8Array) {
+  /**
+   * `nodeKey` is the node's public key: whoever answers has to prove that it is theirs.
+   * `ephemeral` is only for vectors: everyone else gets a fresh one.
+   */
+  constructor(approach: Approach, ours: KeyPair, nodeKey: Uint8Array, ephemeral?: KeyPair) {
     const pairing = approach.how === "pairing";
     const kind = Uint8Array.of(pairing ? 2 : 1);
     const offerId = pairing ? approach.offerId : new Uint8Array(0);
@@ -45,6 +48,7 @@ export class Opening {
       ours,
       theirs: nodeKey,
       ...(pairing ? { psk: approach.psk } : {}),
+      ...(ephemeral ? { ephemeral } : {}),
     });
   }
 

@@ -65,6 +65,10 @@ export class Fields {
     return value.map((item, index) => each(item, `${this.what}.${key}[${index}]`));
   }
 
+  map(key: string): Fields {
+    return new Fields(this.at(key), `${this.what}.${key}`);
+  }
+
   texts(key: string): string[] {
     return this.list(key, (value, what) => {
       if (typeof value !== "string") throw new ProtocolError(`${what} is not text.`);

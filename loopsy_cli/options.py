@@ -1,0 +1,21 @@
+"""How commands describe their options, in the annotations of their parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple, TypeAlias
+
+__all__ = ["Json", "Option", "PhonePreset"]
+
+
+class Option(NamedTuple):
+    """What an option does, in a sentence, and what its value is called if not like the option."""
+
+    help: str
+    metavar: str | None = None
+
+
+Json: TypeAlias = Annotated[bool, Option("Print one JSON document.")]
+"""The option that every command has which prints data."""
+
+PhonePreset: TypeAlias = Literal["phone", "viewer"]
+"""What a phone may be granted: all that a phone needs, or only to look."""

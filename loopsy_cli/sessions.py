@@ -1,0 +1,201 @@
+"""Sessions from the command line: `shell`, `list`, `attach`, `kill`, `rename` and `remove`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from loopsy_core.errors import BadRequest, NotFound
+from loopsy_core.home import Home
+from loopsy_core.wire import (
+    Ended,
+    EndSession,
+    ListSessions,
+    RemoveSession,
+    RenameSession,
+    SessionInfo,
+    StartSession,
+)
+
+from .ask import ask
+from .options import Json, Option
+from .show import age, clean, ending, note, print_json, say, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .following import Outcome
+    from .tty import Terminal
+
+__all__ = ["attach", "kill", "list_sessions", "remove", "rename", "shell"]
+
+
+def shell(
+    *command: str,
+    cwd: Annotated[str | None, Option("Start in this folder instead of this one.", "DIR")] = None,
+    name: Annotated[str | None, Option("What to call the session.")] = None,
+) -> int:
+    """Start a session and show it in this terminal: your login shell, or the command after --.
+
+    It outlives this terminal: Ctrl-A D detaches, and loopsy attach shows it again, as does a
+    paired phone at the same time. If no daemon runs, one is started.
+
+    The exit code is the program's own (128 + N if signal N ended it), 0 after detaching.
+    """
+    from .daemon import ensure_daemon
+    from .surroundings import folder, surroundings
+    from .tty import open_terminal
+
+    home = Home.find()
+    with open_terminal("loopsy shell") as terminal:
+        cols, rows = terminal.size
+        request = StartSession(
+            argv=list(command) or None,
+            name=name,
+            cwd=folder(cwd),
+            env=surroundings(),
+            cols=cols,
+            rows=rows,
+        )
+        if ensure_daemon(home) is not None:
+            note(f"started the daemon of {clean(str(home.root))}; `loopsy stop` ends it")
+        session = ask(request, home)
+        return _exit_code(_show(home, session, terminal, view_only=False))
+
+
+def attach(
+    session: str,
+    /,
+    *,
+    view: Annotated[bool, Option("Only look: nothing that is typed gets there.")] = False,
+) -> int:
+    """Show a session in this terminal, by its id (or the beginning of it) or name.
+
+    Its screen comes back as it was. Ctrl-A D detaches, Ctrl-A Ctrl-A sends one Ctrl-A, and
+    Ctrl-A ? shows these keys.
+    """
+    from .tty import open_terminal
+
+    home = Home.find()
+    with open_terminal("loopsy attach") as terminal:
+        found = find_session(ask(ListSessions(), home).sessions, session)
+        if os.environ.get("LOOPSY_SESSION") == found.id:
+            raise BadRequest(f"this terminal is the session {found.name!r}; it cannot show itself")
+        outcome = _show(home, found, terminal, view_only=view)
+    # How the program ended is shown, but is not how we did: it may have ended days ago.
+    return 0 if isinstance(outcome, Ended) else _exit_code(outcome)
+
+
+def list_sessions(*, json: Json = False) -> None:
+    """List all sessions of this machine, the oldest first.
+
+    A session that has ended stays, with its last screen, until it is removed.
+    """
+    sessions = ask(ListSessions()).sessions
+    if json:
+        print_json(sessions)
+    elif not sessions:
+        say("no session runs; `loopsy shell` starts one")
+    else:
+        table(
+            ("NAME", "ID", "STATE", "AGE", "SIZE", "VIEWERS", "COMMAND"),
+            [_row(session) for session in sessions],
+            faint=[not session.alive for session in sessions],
+        )
+
+
+def kill(session: str, /, *, json: Json = False) -> None:
+    """End a session's program: it is told to hang up, and killed if it does not."""
+    ended = ask(EndSession(session=session))
+    if json:
+        print_json(ended)
+    else:
+        say(f"{clean(ended.name)} has ended ({ending(ended.exit_code)})")
+
+
+def rename(session: str, name: str, /, *, json: Json = False) -> None:
+    """Give a session another name."""
+    renamed = ask(RenameSession(session=session, name=name))
+    if json:
+        print_json(renamed)
+    else:
+        say(f"session {clean(renamed.id)} is now named {clean(renamed.name)}")
+
+
+def remove(session: str, /, *, json: Json = False) -> None:
+    """Forget a session that has ended, with its last screen."""
+    ask(RemoveSession(session=session))
+    if json:
+        print_json({"removed": session})
+    else:
+        say(f"{clean(session)} is removed")
+
+
+def find_session(sessions: Sequence[SessionInfo], reference: str) -> SessionInfo:
+    """Return the session with this id, name, or unique beginning of an id, as a host would.
+
+    Raises `NotFound`, or `BadRequest` when several could be meant.
+    """
+    found = (
+        [session for session in sessions if session.id == reference]
+        or [session for session in sessions if session.name == reference]
+        or [session for session in sessions if reference and session.id.startswith(reference)]
+    )
+    if not found:
+        raise NotFound(f"there is no session {reference!r}; `loopsy list` shows them")
+    if len(found) > 1:
+        ids = ", ".join(session.id for session in found[:5])
+        raise BadRequest(f"{reference!r} may mean several sessions: {ids}")
+    return found[0]
+
+
+def _row(session: SessionInfo) -> tuple[str, ...]:
+    state = "running"
+    if not session.alive:
+        code = session.exit_code
+        state = "ended" if code is None else f"exit {code}" if code >= 0 else f"signal {-code}"
+    command = shlex.join([Path(session.argv[0]).name, *session.argv[1:]])
+    return (
+        session.name,
+        session.id,
+        state,
+        age(session.created_at),
+        f"{session.cols}x{session.rows}",
+        str(session.viewers),
+        session.title or command,
+    )
+
+
+def _show(home: Home, session: SessionInfo, terminal: Terminal, *, view_only: bool) -> Outcome:
+    """Show a session, give the terminal back clean, and say how it went."""
+    from .following import Lost, follow
+    from .looping import run
+
+    with terminal.raw():
+        outcome = run(lambda: follow(home, session, terminal, view_only=view_only))
+    name = clean(session.name)
+    again = f"loopsy attach {shlex.quote(name)}"
+    match outcome:
+        case Ended():
+            note(f"[{name} ended with {ending(outcome.exit_code)}]")
+        case Lost():
+            note(f"[lost {name}: {clean(outcome.why)}; {again}]")
+        case _:
+            note(f"[detached from {name}; {again}]")
+    return outcome
+
+
+def _exit_code(outcome: Outcome) -> int:
+    from .following import Detached, Signalled
+
+    match outcome:
+        case Detached():
+            return 0
+        case Ended(exit_code=int(code)):
+            return code if code >= 0 else 128 - code
+        case Signalled():
+            return 128 + outcome.number
+        case _:
+            return 1

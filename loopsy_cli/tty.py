@@ -1,0 +1,187 @@
+"""The user's own terminal: raw while a session is shown in it, and clean afterwards."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from loopsy_core.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["CLEAN", "MAX_CELLS", "Terminal", "open_terminal"]
+
+MAX_CELLS: Final = 1000
+"""The most columns or rows that a session's terminal may have."""
+UNKNOWN_SIZE: Final = (80, 24)
+"""For terminals that claim to have no size at all, as serial lines do."""
+READ_SIZE: Final = 65_536
+LAST_WORDS: Final = 1.0
+"""Seconds that cleaning up may wait for a terminal that takes nothing."""
+
+CLEAN: Final = b"".join(
+    (
+        b"\x18\x1b\\",  # whatever sequence or string was under way is over
+        b"\x1b[?2026l",  # the terminal may draw again (synchronized output)
+        b"\x1b[<99u\x1b[=0u",  # the kitty keyboard's flags; each screen has a stack of its own
+        # Leaving the alternate screen restores the cursor that was saved on entering it. Where
+        # it was never entered that would be the top left corner, unless it is saved here.
+        b"\x1b7\x1b[?1049l",
+        b"\x1b[<99u\x1b[=0u\x1b[>4m",  # and xterm's modifyOtherKeys
+        # Mouse reports in all their kinds, and focus events.
+        *(
+            b"\x1b[?%dl" % mode
+            for mode in (9, 1000, 1001, 1002, 1003, 1005, 1006, 1015, 1016, 1004)
+        ),
+        b"\x1b[?2004l",  # bracketed paste
+        b"\x1b[?2031l\x1b[?2048l",  # reports of the colour scheme and of the size
+        b"\x1b[?1l\x1b>\x1b[?66l",  # arrow keys and keypad
+        b"\x1b[4l\x1b[20l\x1b[?5l\x1b[?7h",  # insert and newline mode, reverse video; wrap again
+        b"\x1b(B\x1b)B\x1b*B\x1b+B\x0f",  # ASCII in all character sets
+        b"\x1b[0m\x1b]8;;\x1b\\",  # plain text, no link
+        b"\x1b7\x1b[?69l\x1b[r\x1b8",  # no margins; setting them moves the cursor
+        b"\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\",  # the user's own colours
+        b"\x1b[0 q\x1b[?25h",  # the user's own cursor, visible
+    )
+)
+"""Undoes whatever a program may have done to a terminal, leaving the text where it is."""
+
+_ORIGIN_MODE: Final = b"\x1b[?6h"
+# Taking back the origin mode moves the cursor home, so this is done only where it was set.
+_LEAVE_ORIGIN_MODE: Final = b"\x1b[?6l\x1b[999;1H"
+_SAVE_TITLE, _RESTORE_TITLE = b"\x1b[22;0t", b"\x1b[23;0t"
+
+
+class Terminal:
+    """The terminal; `open_terminal` makes it. One task reads, any may write."""
+
+    def __init__(self, output: int) -> None:
+        """Read from standard input, write to the descriptor `output`."""
+        self._output = output
+        self._writing = trio.Lock()
+        self._cooked = termios.tcgetattr(0)
+        self._origin_mode = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows, within what a session may have."""
+        try:
+            cols, rows = os.get_terminal_size(1)
+        except OSError:
+            cols, rows = 0, 0
+        if not cols or not rows:
+            return UNKNOWN_SIZE
+        return min(cols, MAX_CELLS), min(rows, MAX_CELLS)
+
+    async def read(self) -> bytes:
+        """Return what is typed next, nothing once the terminal is gone."""
+        # The descriptor stays blocking: it is the shell's too, which would be astonished.
+        await trio.lowlevel.wait_readable(0)
+        try:
+            return os.read(0, READ_SIZE)
+        except OSError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        """Write, waiting for as long as the terminal takes; a terminal that is gone takes all."""
+        self._origin_mode = self._origin_mode or _ORIGIN_MODE in data
+        async with self._writing:
+            left = memoryview(data)
+            while left:
+                try:
+                    left = left[os.write(self._output, left) :]
+                except BlockingIOError:
+                    await trio.lowlevel.wait_writable(self._output)
+                except OSError:
+                    return
+
+    def make_raw(self) -> None:
+        """Have every key reported at once and as it is, and nothing changed on its way out."""
+        iflag, oflag, cflag, lflag, ispeed, ospeed, cc = termios.tcgetattr(0)
+        iflag &= ~(
+            termios.IGNBRK
+            | termios.BRKINT
+            | termios.PARMRK
+            | termios.ISTRIP
+            | termios.INLCR
+            | termios.IGNCR
+            | termios.ICRNL
+            | termios.IXON
+        )
+        oflag &= ~termios.OPOST
+        cflag = cflag & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+        lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+        cc = list(cc)
+        cc[termios.VMIN], cc[termios.VTIME] = 1, 0
+        # Now, and not once all output is written: a terminal that takes none would hold us.
+        termios.tcsetattr(0, termios.TCSANOW, [iflag, oflag, cflag, lflag, ispeed, ospeed, cc])
+
+    @contextmanager
+    def raw(self) -> Generator[None]:
+        """Be raw within the block; however it is left, the terminal is given back clean."""
+        try:
+            self.make_raw()
+            # What is on the screen moves out of the way, where one can scroll back to it.
+            self._write_now(_SAVE_TITLE + b"\x1b[999;1H" + b"\n" * self.size[1])
+            yield
+        finally:
+            parts = [CLEAN, _LEAVE_ORIGIN_MODE if self._origin_mode else b"", _RESTORE_TITLE]
+            self._write_now(b"".join(parts) + b"\r\n\x1b[J")
+            with suppress(termios.error):
+                # What was not read yet, late answers to queries for example, would end up in
+                # the shell.
+                termios.tcflush(0, termios.TCIFLUSH)
+                termios.tcsetattr(0, termios.TCSANOW, self._cooked)
+
+    def _write_now(self, data: bytes) -> None:
+        """Write without an event loop, and not for ever."""
+        deadline = time.monotonic() + LAST_WORDS
+        left = memoryview(data)
+        while left and time.monotonic() < deadline:
+            try:
+                left = left[os.write(self._output, left) :]
+            except BlockingIOError:
+                select.select([], [self._output], [], deadline - time.monotonic())
+            except OSError:
+                return
+
+
+@contextmanager
+def open_terminal(command: str) -> Generator[Terminal]:
+    """Use the terminal that standard input and output are; it stays as it is until `raw`.
+
+    Raises `BadRequest` when there is no terminal; `command` is what the user called.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BadRequest(
+            f"`{command}` shows a session in this terminal, but its input or output is none;"
+            " run it without a pipe or redirection"
+        )
+    sys.stdout.flush()
+    output = _open_again(1)
+    try:
+        yield Terminal(output)
+    finally:
+        os.close(output)
+
+
+def _open_again(descriptor: int) -> int:
+    """Open a terminal anew, to write to it without blocking.
+
+    O_NONBLOCK belongs to what was opened, and that is shared with the shell: it must not be
+    set on the descriptors that we were given. Where the terminal has no name here (within a
+    container, or after `su`), writing may block; then only a stuck terminal would be noticed.
+    """
+    try:
+        name = os.ttyname(descriptor)
+        return os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return os.dup(descriptor)

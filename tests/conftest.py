@@ -1,0 +1,94 @@
+"""What holds for every test: spawned processes find the project and end, errors are not logged."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import select
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.world import make_home
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from loopsy_core.home import Home
+
+ROOT: Final = Path(__file__).parents[1]
+OURS: Final = "loopsy"
+"""How the names of our loggers begin."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "logs_errors: an error of ours is logged, and meant to be")
+
+
+@pytest.fixture(autouse=True)
+def no_error_is_logged(
+    caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> Generator[None]:
+    yield
+    if request.node.get_closest_marker("logs_errors") is not None:
+        return
+    errors = [
+        record
+        for record in caplog.get_records("call")
+        if record.levelno >= logging.ERROR and record.name.startswith(OURS)
+    ]
+    assert not errors, "\n".join(record.getMessage() for record in errors)
+
+
+@pytest.fixture(autouse=True)
+def where_processes_find_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Home]:
+    """A home with a key; whatever process of ours holds it at the end of the test is ended."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = make_home(tmp_path / "home")
+    yield home
+    for lock in (home.node_lock, home.host_lock):
+        end_holder(lock)
+
+
+def end_holder(lock: Path) -> None:
+    """End the process that holds `lock`, if there is one: SIGTERM, patience, SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        pid = holder_of(lock)
+        if pid is None:
+            return
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], 10.0)[0]:
+                return
+        finally:
+            os.close(process)
+
+
+def holder_of(lock: Path) -> int | None:
+    """Return the id of the process that holds `lock`."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(descriptor, 20, 0).decode()
+        pid = int(text) if text.strip() else None
+        return None if pid == os.getpid() else pid
+    else:
+        return None
+    finally:
+        os.close(descriptor)
