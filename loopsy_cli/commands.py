@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from types import FunctionType
+    from collections.abc import Callable
 
 __all__ = ["COMMANDS", "GROUPS", "Command", "find_command", "help_text"]
 
@@ -20,14 +20,12 @@ class Command(NamedTuple):
     function: str
     summary: str
 
-    def load(self) -> FunctionType:
+    def load(self) -> Callable[..., int | None]:
         """Import the function."""
         from importlib import import_module
-        from types import FunctionType
 
         module, _, attribute = self.function.partition(":")
-        function: object = getattr(import_module(module), attribute)
-        assert isinstance(function, FunctionType)
+        function: Callable[..., int | None] = getattr(import_module(module), attribute)
         return function
 
 

@@ -23,6 +23,14 @@ __all__ = ["find_lan_address", "open_in_browser"]
 # Reserved for documentation (RFC 5737). Connecting a UDP socket sends nothing; it only makes the
 # system choose the address that it would send from.
 _ELSEWHERE: Final = ("192.0.2.1", 9)
+_PAGE: Final = """\
+<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0;url={target}">
+<title>Loopsy</title>
+<a href="{target}">Loopsy</a>
+"""
 READ_BY_THEN: Final = 60.0
 """Seconds after which a browser has read the page that sends it on."""
 
@@ -35,7 +43,7 @@ def find_lan_address() -> str:
             address = str(probe.getsockname()[0])
     except OSError:
         address = ""
-    if not address or address == "0.0.0.0" or address.startswith("127."):  # noqa: S104
+    if not address or address == "0.0.0.0" or address.startswith("127."):
         raise Misconfigured(
             "this machine seems to be on no network, so no phone could reach it; connect it, or"
             " run `loopsy up` without --lan to use the browser here"
@@ -55,21 +63,15 @@ async def open_in_browser(link: str, folder: Path) -> None:
         return
     page = folder / "open.html"
     address = link
-    if "#" in link:
-        if _confined():
-            address = link.partition("#")[0]
-        else:
-            target = html.escape(link)
-            try:
-                write_private(
-                    page,
-                    f'<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
-                    f'<meta http-equiv="refresh" content="0;url={target}">'
-                    f'<a href="{target}">Loopsy</a>\n'.encode(),
-                )
-            except LoopsyError:
-                return
-            address = page.as_uri()
+    if "#" in link and _confined():
+        address = link.partition("#")[0]
+    elif "#" in link:
+        target = html.escape(link)
+        try:
+            write_private(page, _PAGE.format(target=target).encode())
+        except LoopsyError:
+            return
+        address = page.as_uri()
     try:
         await trio.to_thread.run_sync(browser.open, address, abandon_on_cancel=True)
         if address != link:

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from types import FunctionType
+    from collections.abc import Callable
 
     from loopsy_core.errors import LoopsyError
 
@@ -96,17 +96,14 @@ def _run(words: list[str], rest: list[str]) -> int:
     return 0
 
 
-def _call(name: str, function: FunctionType, words: list[str]) -> int | None:
+def _call(name: str, function: Callable[..., int | None], words: list[str]) -> int | None:
     # The commands that are typed most have nothing to parse, so they need no parser: loading
-    # cyclopts takes twice as long as all else that `loopsy status` does.
-    if not function.__code__.co_argcount and not words:
-        return function()
-    if (
-        not function.__code__.co_argcount
-        and words == ["--json"]
-        and "json" in function.__kwdefaults__
-    ):
-        return function(json=True)
+    # cyclopts takes longer than all else that `loopsy status` does.
+    if not function.__code__.co_argcount:
+        if not words:
+            return function()
+        if words == ["--json"] and "json" in function.__annotations__:
+            return function(json=True)
     from .parsing import parse
 
     return parse(name, words)()
@@ -128,7 +125,7 @@ def _take_home(words: list[str]) -> list[str]:
             raise BadRequest("--home needs a folder: loopsy --home DIR COMMAND")
         # The environment, because that reaches every part, and programs that sessions run too:
         # within a session of this home, `loopsy` means this home.
-        os.environ["LOOPSY_HOME"] = os.path.abspath(os.path.expanduser(home))  # noqa: PTH100, PTH111
+        os.environ["LOOPSY_HOME"] = os.path.abspath(os.path.expanduser(home))
     return left
 
 

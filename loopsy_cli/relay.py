@@ -13,7 +13,7 @@ from loopsy_core.wire import ConfigureRelay, ShowRelay, UnsetRelay
 
 from .ask import ask
 from .options import Json, Option
-from .show import clean, flush, note, print_json, say
+from .show import flush, note, print_json, say
 
 if TYPE_CHECKING:
     from loopsy_core.wire import RelayStatus
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "make_relay_folder", "serve", "show", "unset"]
 
-SECRET_VARIABLE: Final = "LOOPSY_REGISTRATION_SECRET"  # noqa: S105 - where it is, not what it is
+SECRET_VARIABLE: Final = "LOOPSY_REGISTRATION_SECRET"
 MOST_SECRET: Final = 1024
 DATABASE: Final = "relay.db"
+DEFAULT_PORT: Final = 19534
 
 SecretFile = Annotated[
     str | None,
@@ -56,7 +57,7 @@ def unset(*, json: Json = False) -> None:
 def serve(
     *,
     host: Annotated[str, Option("Listen on this address; 0.0.0.0 is all of them.")] = "127.0.0.1",
-    port: Annotated[int | None, Option("Listen on this port (19534); 0 takes a free one.")] = None,
+    port: Annotated[int, Option("Listen on this port; 0 takes a free one.")] = DEFAULT_PORT,
     public_url: Annotated[
         str | None, Option("What the relay is called from outside, behind a proxy.", "URL")
     ] = None,
@@ -83,11 +84,11 @@ def serve(
         database = str(make_relay_folder(Home.find()) / DATABASE)
     config = RelayConfig(
         host=host,
+        port=port,
         database=Path(database),
         registration_secret=secret,
         public_url=public_url,
         trust_proxy=trust_proxy,
-        **({} if port is None else {"port": port}),
     )
     run(lambda: _serve(config, as_json=json))
 

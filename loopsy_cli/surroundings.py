@@ -30,11 +30,11 @@ def folder(wanted: str | None) -> str | None:
     if wanted is not None and wanted.startswith("~"):
         return wanted  # the host knows it too
     try:
-        here = os.getcwd()  # noqa: PTH109 - bytes of any kind must pass
+        here = os.getcwd()
         here.encode()
     except (OSError, UnicodeEncodeError):
         return wanted
-    return os.path.normpath(os.path.join(here, wanted or ""))  # noqa: PTH118
+    return os.path.normpath(os.path.join(here, wanted or ""))
 
 
 def surroundings() -> dict[str, str]:

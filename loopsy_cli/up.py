@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import attrs
@@ -32,20 +33,17 @@ from .desktop import find_lan_address, open_in_browser
 from .looping import log_to, run, stop_on_signals
 from .mobile import show_offer
 from .options import Json, Option
-from .relay import DATABASE, make_relay_folder
+from .relay import DATABASE, DEFAULT_PORT, make_relay_folder
 from .show import clean, dim, flush, note, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from loopsy_core.client import Client
-    from loopsy_core.node import Node
     from loopsy_core.wire import Event, PairingOffer, SessionInfo, Status
 
 __all__ = ["up"]
 
-DEFAULT_PORT: Final = 19534
 OFFER_STANDS: Final = 900.0
 """Seconds until a code that nobody has used is replaced by a new one."""
 _SECRET_BYTES: Final = 32
@@ -113,7 +111,7 @@ class _Plan:
 async def _run(plan: _Plan) -> list[SessionInfo]:
     """Run the relay and, within it, the node, until told to stop; return the living sessions."""
     config = RelayConfig(
-        host="0.0.0.0" if plan.lan else plan.address,  # noqa: S104 - that is what --lan asks for
+        host="0.0.0.0" if plan.lan else plan.address,
         port=plan.port,
         database=plan.folder / DATABASE,
         registration_secret=_registration_secret(plan.folder),
@@ -130,34 +128,32 @@ async def _run(plan: _Plan) -> list[SessionInfo]:
                     f"port {plan.port} is taken, maybe by another `loopsy up`: choose one with"
                     " --port, or --port 0 for any that is free"
                 ) from None
+            url = f"http://{plan.address}:{port}"
             async with open_node(plan.home) as node, trio.open_nursery() as nursery:
                 nursery.start_soon(stop_on_signals, node.stop_soon, signals)
-                living = await _run_node(plan, node, f"http://{plan.address}:{port}", config)
-                nursery.cancel_scope.cancel()
+                _check_relay((await node.status()).relay.url, url, plan.folder / _ADDRESS)
+                linked = await node.use_relay(url, config.registration_secret)
+                if not linked.connected:
+                    why = linked.problem or "it does not answer"
+                    raise Gone(f"the node cannot reach its own relay at {url}: {why}")
+                async with open_client(plan.home) as client:
+                    nursery.start_soon(_Report(plan, client, url).run)
+                    await node.wait_stopped()
+                    living = [session for session in await client.sessions() if session.alive]
+                    nursery.cancel_scope.cancel()
             relay.cancel_scope.cancel()
     return living
 
 
-async def _run_node(plan: _Plan, node: Node, url: str, config: RelayConfig) -> list[SessionInfo]:
-    """Have the node use the relay at `url`, report what happens, and return once it shall stop."""
-    ours = plan.folder / _ADDRESS
-    known = (await node.status()).relay.url
+def _check_relay(known: str | None, url: str, ours: Path) -> None:
+    """See that no other relay is given up for ours at `url`; the file `ours` says where it was."""
     if known is not None and known not in (url, _read(ours)):
         raise Misconfigured(
-            f"this home uses the relay {known}, and its phones come through that:"
-            " `loopsy start` runs the node with it. To have one here instead, `loopsy start`,"
-            " `loopsy relay unset` and `loopsy stop` come first"
+            f"this home uses the relay {known}, and its phones come through that: `loopsy start`"
+            " runs the node with it. To have a relay here instead, run `loopsy start`,"
+            " `loopsy relay unset` and `loopsy stop` first"
         )
     write_private(ours, url.encode())
-    relay = await node.use_relay(url, config.registration_secret)
-    if not relay.connected:
-        raise Gone(f"the node cannot reach its own relay at {url}: {relay.problem or 'no answer'}")
-    async with open_client(plan.home) as client, trio.open_nursery() as nursery:
-        nursery.start_soon(_Report(plan, client, url).run)
-        await node.wait_stopped()
-        living = [session for session in await client.sessions() if session.alive]
-        nursery.cancel_scope.cancel()
-    return living
 
 
 class _Report:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, urlsplit
 
 import trio
 import trio_websocket
@@ -22,7 +23,9 @@ __all__ = ["WebSocketChannel", "open_websocket_channel"]
 
 SUBPROTOCOL: Final = "loopsy.v1"
 OPENING: Final = 10.0
-"""Seconds for everything until the WebSocket is open, and for closing it."""
+"""Seconds for everything until the WebSocket is open."""
+GOODBYE: Final = 1.0
+"""Seconds in which the relay may answer our goodbye."""
 PING_EVERY: Final = 15.0
 PONG_WITHIN: Final = 10.0
 MAX_TRANSPORT_MESSAGE: Final = MAX_MESSAGE + 1024
@@ -71,7 +74,7 @@ class WebSocketChannel(Channel):
 
     async def aclose(self, why: str = "bye") -> None:
         """Close with a word, within a bounded time."""
-        with trio.move_on_after(OPENING):
+        with trio.move_on_after(GOODBYE):
             await self._socket.aclose(1000, why)
 
 
@@ -84,31 +87,49 @@ async def open_websocket_channel(
     Raises `Refused` when the relay does not accept the bearer, `Gone` when it cannot be reached
     or does not answer within 10 s; the block's own errors pass through as they are.
     """
-    address = "ws" + url.removeprefix("http") + path
-    subprotocols = (SUBPROTOCOL, f"loopsy.bearer.{bearer}")
+    parts = urlsplit(url)
     with one_error():
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
             try:
                 with trio.fail_after(OPENING):
-                    socket = await trio_websocket.connect_websocket_url(
+                    # Ours to close: trio-websocket leaves it open when the server closed first.
+                    stream = await _connect(parts)
+                    await stack.enter_async_context(stream)
+                    socket = await trio_websocket.wrap_client_stream(
                         nursery,
-                        address,
-                        subprotocols=subprotocols,
+                        stream,
+                        parts.netloc,
+                        parts.path + path,
+                        subprotocols=(SUBPROTOCOL, f"loopsy.bearer.{bearer}"),
                         message_queue_size=32,
                         max_message_size=MAX_TRANSPORT_MESSAGE,
                         receive_buffer_size=131_072,
                     )
-            except (trio_websocket.HandshakeError, trio.TooSlowError, OSError) as error:
-                raise _unreachable(url, error) from None
-            except trio_websocket.ConnectionClosed as error:
+            except (
+                trio_websocket.HandshakeError,
+                trio_websocket.ConnectionClosed,
+                trio.TooSlowError,
+                trio.BrokenResourceError,
+                OSError,
+            ) as error:
                 raise _unreachable(url, error) from None
             channel = WebSocketChannel(socket)
             try:
                 yield channel
             finally:
-                with trio.move_on_after(1.0, shield=True):
+                with trio.move_on_after(GOODBYE, shield=True):
                     await channel.aclose()
                 nursery.cancel_scope.cancel()
+
+
+async def _connect(
+    parts: SplitResult,
+) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    """Open the TCP or TLS connection that an http or https address asks for."""
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return await trio.open_ssl_over_tcp_stream(host, parts.port or 443)
+    return await trio.open_tcp_stream(host, parts.port or 80)
 
 
 def _unreachable(url: str, error: Exception) -> LoopsyError:
