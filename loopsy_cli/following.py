@@ -71,7 +71,7 @@ async def follow(
     Raises what the node answers when the session cannot be shown in the first place.
     """
     async with trio.open_nursery() as nursery:
-        viewing = Viewing(session.id, view_only=view_only)
+        viewing = Viewing(session.id, view_only=view_only, answers=True)
         following = _Following(home, viewing, terminal, nursery)
         await nursery.start(following.obey_signals)
         nursery.start_soon(following.read_keys)

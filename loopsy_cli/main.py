@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final
 
+TYPE_CHECKING = False  # `typing` itself takes longer to load than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-FAILED: Final = 1
-INTERRUPTED: Final = 130
-EXIT_CODES: Final = {"bad_request": 2, "no_daemon": 3, "refused": 4, "not_found": 5}
+FAILED = 1
+INTERRUPTED = 130
+EXIT_CODES = {"bad_request": 2, "no_daemon": 3, "refused": 4, "not_found": 5}
 """By the code of an error; every other one means `FAILED`."""
 
 
@@ -73,40 +73,57 @@ def _run(words: list[str], rest: list[str]) -> int:
 
         sys.stdout.write(f"loopsy {__version__}\n")
         return 0
-    from .commands import COMMANDS, GROUPS, find_command, help_text
+    from .commands import COMMANDS, find_command, help_text
 
     wants_help = "--help" in words or "-h" in words
     if wants_help:
         words = [word for word in words if word not in ("--help", "-h")]
     name, arguments = find_command(words)
     if name in COMMANDS:
-        function = COMMANDS[name].load()
         if wants_help:
-            from .describing import describe
-
-            sys.stdout.write(describe(name, function))
-            return 0
-        return _call(name, function, [*arguments, *rest]) or 0
+            return _describe(name)
+        return _prepare(name, [*arguments, *rest])() or 0
     if arguments and not (name and wants_help):
         _unknown(name, arguments[0])
-    if name in GROUPS:
-        sys.stdout.write(help_text(name))
-    else:
-        sys.stdout.write(help_text())
+    sys.stdout.write(help_text(name))
     return 0
 
 
-def _call(name: str, function: Callable[..., int | None], words: list[str]) -> int | None:
-    # The commands that are typed most have nothing to parse, so they need no parser: loading
-    # cyclopts takes longer than all else that `loopsy status` does.
-    if not function.__code__.co_argcount:
-        if not words:
-            return function()
-        if words == ["--json"] and "json" in function.__annotations__:
-            return function(json=True)
-    from .parsing import parse
+def _prepare(name: str, words: list[str]) -> Callable[[], int | None]:
+    """Load a command and read its arguments; what is returned runs it."""
+    from functools import partial
+    from signal import SIG_DFL, SIGINT, default_int_handler, getsignal, signal
 
-    return parse(name, words)()
+    from .commands import load_command
+
+    # Nothing has happened yet, so Ctrl-C may simply end us. An exception in the middle of an
+    # import would be worse: not every library survives that.
+    interruptible = getsignal(SIGINT) is default_int_handler
+    if interruptible:
+        signal(SIGINT, SIG_DFL)
+    try:
+        function = load_command(name)
+        # The commands that are typed most have nothing to parse, so they need no parser:
+        # loading cyclopts takes longer than all else that `loopsy status` does.
+        if not function.__code__.co_argcount:
+            if not words:
+                return function
+            if words == ["--json"] and "json" in function.__annotations__:
+                return partial(function, json=True)
+        from .parsing import parse
+
+        return parse(name, words)
+    finally:
+        if interruptible:
+            signal(SIGINT, default_int_handler)
+
+
+def _describe(name: str) -> int:
+    from .commands import load_command
+    from .describing import describe
+
+    sys.stdout.write(describe(name, load_command(name)))
+    return 0
 
 
 def _take_home(words: list[str]) -> list[str]:
@@ -185,7 +202,7 @@ def _ours(error: BaseException) -> LoopsyError:
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.strerror:
         about = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        return LoopsyError(f"{about}{error.strerror}")
+        return LoopsyError(f"that did not work: {about}{error.strerror}")
     return LoopsyError(
         f"this is a bug in Loopsy ({type(error).__name__}: {error});"
         " LOOPSY_TRACEBACK=1 in front of the command shows where"

@@ -53,8 +53,10 @@ def pair(
         _write_png(png, offer.pair_url)
     if json:
         print_json(offer)
-    else:
-        show_offer(offer)
+        return
+    show_offer(offer)
+    if png is not None:
+        say(f"The QR is in {clean(png)} too; whoever has it and the code can pair.")
 
 
 def list_phones(*, json: Json = False) -> None:

@@ -22,9 +22,9 @@ def make_app() -> App:
     groups = {name: _app(name) for name in GROUPS}
     for group in groups.values():
         app.command(group)
-    for command in COMMANDS.values():
-        first, _, second = command.name.partition(" ")
-        (groups[first] if second else app).command(command.function, name=second or first)
+    for name, function in COMMANDS.items():
+        first, _, second = name.partition(" ")
+        (groups[first] if second else app).command(function, name=second or first)
     return app
 
 
@@ -35,12 +35,23 @@ def parse(name: str, words: Sequence[str]) -> Callable[[], int | None]:
     """
     try:
         function, bound, _ = make_app().parse_args(
-            [*name.split(), *words], print_error=False, exit_on_error=False
+            [*name.split(), *_with_dashes(words)], print_error=False, exit_on_error=False
         )
     except CycloptsError as error:
         said = " ".join(str(error).split())
         raise BadRequest(f"{said.rstrip('.')}; `loopsy {name} --help` shows how") from None
     return lambda: function(*bound.args, **bound.kwargs)
+
+
+def _with_dashes(words: Sequence[str]) -> list[str]:
+    """Write `--option -` as `--option=-`: a dash alone is a value (standard input), no option."""
+    out: list[str] = []
+    for word in words:
+        if word == "-" and out and out[-1].startswith("--") and "--" not in out:
+            out[-1] += "=-"
+        else:
+            out.append(word)
+    return out
 
 
 def _app(name: str) -> App:

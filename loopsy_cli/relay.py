@@ -134,7 +134,7 @@ def read_secret(file: str | None) -> str | None:
                 data = opened.read(MOST_SECRET + 1)
         secret = data.decode().strip()
     except OSError as error:
-        raise Misconfigured(f"cannot read the secret in {file}: {error.strerror}") from None
+        raise Misconfigured(f"cannot read a secret from {file}: {error.strerror}") from None
     except UnicodeDecodeError:
         secret = ""
     if not secret or len(secret) > MOST_SECRET or not secret.isprintable():

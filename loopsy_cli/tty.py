@@ -57,6 +57,9 @@ CLEAN: Final = b"".join(
 _ORIGIN_MODE: Final = b"\x1b[?6h"
 # Taking back the origin mode moves the cursor home, so this is done only where it was set.
 _LEAVE_ORIGIN_MODE: Final = b"\x1b[?6l\x1b[999;1H"
+# Pictures of a session set the tab stops of its own width, so they are set again for ours: by
+# hand where the terminal does not know DECST8C, which comes last and knows no width.
+_TAB_EVERY: Final = 8
 _SAVE_TITLE, _RESTORE_TITLE = b"\x1b[22;0t", b"\x1b[23;0t"
 
 
@@ -133,8 +136,9 @@ class Terminal:
             self._write_now(_SAVE_TITLE + b"\x1b[999;1H" + b"\n" * self.size[1])
             yield
         finally:
-            parts = [CLEAN, _LEAVE_ORIGIN_MODE if self._origin_mode else b"", _RESTORE_TITLE]
-            self._write_now(b"".join(parts) + b"\r\n\x1b[J")
+            origin = _LEAVE_ORIGIN_MODE if self._origin_mode else b""
+            tabs = _default_tabs(self.size[0])
+            self._write_now(CLEAN + origin + tabs + _RESTORE_TITLE + b"\r\n\x1b[J")
             with suppress(termios.error):
                 # What was not read yet, late answers to queries for example, would end up in
                 # the shell.
@@ -171,6 +175,12 @@ def open_terminal(command: str) -> Generator[Terminal]:
         yield Terminal(output)
     finally:
         os.close(output)
+
+
+def _default_tabs(cols: int) -> bytes:
+    """Return what sets a tab stop every eight columns, leaving the cursor where it is."""
+    stops = (b"\x1b[%dG\x1bH" % column for column in range(1 + _TAB_EVERY, cols + 1, _TAB_EVERY))
+    return b"\x1b7\x1b[3g" + b"".join(stops) + b"\x1b8\x1b[?5W"
 
 
 def _open_again(descriptor: int) -> int:

@@ -87,14 +87,16 @@ class MemoryChannel(Channel):
     async def aclose(self, why: str = "bye") -> None:
         if self.far.last_word is None:
             self.far.last_word = why
+        self.close_both()
+
+    def close_both(self) -> None:
         self._sending.close()
         self._receiving.close()
 
     def cut(self) -> None:
         """Lose the connection: nobody is told why, and what was under way is gone."""
         for end in (self, self.far):
-            end._sending.close()
-            end._receiving.close()
+            end.close_both()
 
 
 class PhoneLine(MemoryChannel):
@@ -146,9 +148,7 @@ class Phone:
         parsed = PairLink.parse(link)
         node = parse_peer_id(parsed.node)
         key = pairing_key(parsed.secret, code)
-        return greet_with_offer(
-            self.private, node, offer_id(parsed.secret), key, self.introduction
-        )
+        return greet_with_offer(self.private, node, offer_id(parsed.secret), key, self.introduction)
 
     def again(self, node: PeerId) -> Greeting:
         """Return the greeting of somebody who is paired with `node`."""

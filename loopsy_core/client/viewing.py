@@ -21,10 +21,15 @@ MAX_UNCONFIRMED: Final = 1 << 20
 class Viewing:
     """One viewer of one session, across its connections."""
 
-    def __init__(self, session: str, *, view_only: bool = False) -> None:
-        """Begin without having seen anything of `session`."""
+    def __init__(self, session: str, *, view_only: bool = False, answers: bool = False) -> None:
+        """Begin without having seen anything of `session`.
+
+        `answers` says that what is shown goes to a real terminal, which answers the program's
+        queries by itself; else the host does.
+        """
         self.session = session
         self.view_only = view_only
+        self.answers = answers
         self._viewer = secrets.token_bytes(16)
         self._epoch: str | None = None
         self._offset = 0
@@ -40,6 +45,7 @@ class Viewing:
             cols=cols,
             rows=rows,
             view_only=self.view_only,
+            answers=self.answers,
             epoch=self._epoch,
             offset=None if self._epoch is None or self._screen_spoiled else self._offset,
             typed=self._confirmed,

@@ -179,7 +179,8 @@ class Session:
         self._news.unpark_all()
         self._on_change()
 
-    # Queries of the program: a viewer's terminal answers them; without a viewer, ours does.
+    # Queries of the program are answered once: by ours, unless a viewer's terminal cannot be kept
+    # from answering.
 
     def _reply(self, data: bytes) -> None:
         self._replies.append(data)
@@ -187,7 +188,7 @@ class Session:
     def _answer_queries(self) -> None:
         replies = b"".join(self._replies)
         self._replies.clear()
-        if self._pty is not None and not any(v.may_type for v in self._viewers.values()):
+        if self._pty is not None and not any(v.answers for v in self._viewers.values()):
             # Never waits: a program that does not read its terminal gets no answers either.
             self._pty.write_nowait(replies)
 
@@ -240,7 +241,9 @@ class Session:
         """Show the session over `asked` until it ends; cancelled, the viewer has left."""
         if len(self._viewers) >= MAX_VIEWERS:
             raise BadRequest(f"{MAX_VIEWERS} viewers look at this session already")
-        viewer = Viewer(request.cols, request.rows, may_type=not request.view_only)
+        viewer = Viewer(
+            request.cols, request.rows, may_type=not request.view_only, answers=request.answers
+        )
         # Newcomers go to the front, where they own nothing; a viewer that reconnects before its
         # old connection was missed takes its own place.
         known = request.viewer in self._viewers

@@ -16,11 +16,15 @@ TELL_TYPED_EVERY: Final = 32_768
 class Viewer:
     """Pure state; the session moves it, the attached call reads it."""
 
-    def __init__(self, cols: int, rows: int, *, may_type: bool) -> None:
-        """A viewer that would like a terminal of this size."""
+    def __init__(self, cols: int, rows: int, *, may_type: bool, answers: bool) -> None:
+        """A viewer that would like a terminal of this size.
+
+        `answers` says that its terminal answers the program's queries by itself.
+        """
         self.cols = cols
         self.rows = rows
         self.may_type = may_type
+        self.answers = answers and may_type
         self.offset = 0
         self._marks: deque[tuple[int, Resized]] = deque()
         self._news: Typed | None = None

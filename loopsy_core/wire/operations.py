@@ -256,6 +256,7 @@ class AttachSession(Operation[AttachReply], frozen=True, kw_only=True):
     cols: Cells
     rows: Cells
     view_only: bool = False
+    answers: bool = False
     epoch: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     offset: Offset | None = None
     typed: Offset = 0

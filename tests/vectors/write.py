@@ -130,8 +130,10 @@ def sealed() -> dict[str, object]:
     cipher = Cipher(_key("sending"))
     cipher.nonce = REKEY_EVERY - 2
     late = SealedConnection(cipher, Cipher(_key("receiving")))
-    steps = [{"message": f"step {n}", "sealed": late.seal(f"step {n}".encode())[0].hex()}
-             for n in range(4)]
+    steps = [
+        {"message": f"step {n}", "sealed": late.seal(f"step {n}".encode())[0].hex()}
+        for n in range(4)
+    ]
     return {
         "key": _key("sending").hex(),
         "fill": "byte i of a message is i mod 251",
@@ -144,18 +146,34 @@ def calls() -> dict[str, object]:
     """Each kind of message as bytes; values of Asks, Answers and Items are MessagePack."""
     params = {"cols": 80, "rows": 24, "argv": None, "name": "wörk"}
     cases = [
-        ({"type": "ask", "id": 1, "op": "sessions.start", "params": params, "to": None},
-         Ask(1, "sessions.start", Raw(encode(params)))),
-        ({"type": "ask", "id": 3, "op": "node.hello", "params": {}, "to": "kai"},
-         Ask(3, "node.hello", Raw(encode({})), "kai")),
-        ({"type": "answer", "id": 1, "result": {"alive": True, "n": -1, "t": 1.5}},
-         Answer(1, Raw(encode({"alive": True, "n": -1, "t": 1.5})))),
-        ({"type": "fault", "id": 300, "code": "not_found", "message": "no such session",
-          "details": {}}, Fault(300, "not_found", "no such session")),
+        (
+            {"type": "ask", "id": 1, "op": "sessions.start", "params": params, "to": None},
+            Ask(1, "sessions.start", Raw(encode(params))),
+        ),
+        (
+            {"type": "ask", "id": 3, "op": "node.hello", "params": {}, "to": "kai"},
+            Ask(3, "node.hello", Raw(encode({})), "kai"),
+        ),
+        (
+            {"type": "answer", "id": 1, "result": {"alive": True, "n": -1, "t": 1.5}},
+            Answer(1, Raw(encode({"alive": True, "n": -1, "t": 1.5}))),
+        ),
+        (
+            {
+                "type": "fault",
+                "id": 300,
+                "code": "not_found",
+                "message": "no such session",
+                "details": {},
+            },
+            Fault(300, "not_found", "no such session"),
+        ),
         ({"type": "data", "id": 70_000, "data": fill(40).hex()}, Data(70_000, fill(40))),
         ({"type": "data", "id": 1, "data": ""}, Data(1, b"")),
-        ({"type": "item", "id": 1, "value": {"type": "resize", "cols": 120, "rows": 40}},
-         Item(1, encode({"type": "resize", "cols": 120, "rows": 40}))),
+        (
+            {"type": "item", "id": 1, "value": {"type": "resize", "cols": 120, "rows": 40}},
+            Item(1, encode({"type": "resize", "cols": 120, "rows": 40})),
+        ),
         ({"type": "credit", "id": 1, "total": 1 << 40}, Credit(1, 1 << 40)),
         ({"type": "end", "id": 1}, End(1)),
         ({"type": "drop", "id": 2**31 - 1}, Drop(2**31 - 1)),
@@ -176,8 +194,9 @@ def calls() -> dict[str, object]:
         "bytes after the message": encode([7, 1]) + b"\x00",
     }
     return {
-        "messages": [{"value": value, "encoded": encode(message).hex()}
-                     for value, message in cases],
+        "messages": [
+            {"value": value, "encoded": encode(message).hex()} for value, message in cases
+        ],
         "refused": [{"why": why, "encoded": data.hex()} for why, data in refused.items()],
     }
 
@@ -185,15 +204,18 @@ def calls() -> dict[str, object]:
 def pairing() -> dict[str, object]:
     """What comes of a secret and a code, and how a link looks."""
     secret = bytes(range(16))
-    link = PairLink(
-        "https://relay.example", "eyJ0.abc-_", "a" * 51 + "b", secret
-    )
+    link = PairLink("https://relay.example", "eyJ0.abc-_", "a" * 52, secret)
     return {
         "secret": secret.hex(),
         "offer_id": offer_id(secret).hex(),
         "keys": {code: pairing_key(secret, code).hex() for code in ("0000", "0427", "9999")},
-        "link": {"text": str(link), "relay": link.relay, "token": link.token,
-                 "node": link.node, "secret": link.secret.hex()},
+        "link": {
+            "text": str(link),
+            "relay": link.relay,
+            "token": link.token,
+            "node": link.node,
+            "secret": link.secret.hex(),
+        },
     }
 
 

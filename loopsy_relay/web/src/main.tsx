@@ -4,6 +4,8 @@ import { render } from "preact";
 import "./design/tokens.css";
 import "./design/controls.css";
 import "./design/screens.css";
+import "./design/sessions.css";
+import "./design/terminal.css";
 import { followViewport } from "./design/viewport";
 import { openPhone } from "./phone";
 import { App } from "./screens/app";

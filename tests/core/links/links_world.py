@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 import msgspec
 import trio
-from trio.testing import lockstep_stream_pair, memory_stream_pair
+from trio.testing import memory_stream_pair
 
-from loopsy_core.errors import LoopsyError, ProtocolViolation
+from loopsy_core.errors import LoopsyError
 from loopsy_core.kit import one_error
 from loopsy_core.links import (
     PASSED_ON,
@@ -22,12 +22,15 @@ from loopsy_core.links import (
     FramedChannel,
     open_conversation,
 )
-from loopsy_core.wire import Message, Operation, Ping
+from loopsy_core.wire import Message, Operation
 from loopsy_core.wire.messages import decode_message
 from tests.play import Line, written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
+
+PATIENCE = 1000.0
+"""Seconds, of a clock that jumps, after which a test that stands still has failed."""
 
 StreamPair: TypeAlias = "Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]"
 
@@ -91,7 +94,7 @@ async def open_two(
 ) -> AsyncGenerator[tuple[Conversation, Conversation]]:
     """Join two conversations; the first one opened the connection."""
     one, other = channels(streams)
-    with one_error():
+    with one_error(), trio.fail_after(PATIENCE):
         async with (
             open_conversation(other, opener=False, answer=far_answer) as far,
             open_conversation(one, opener=True, answer=near_answer) as near,
@@ -115,7 +118,6 @@ class Row:
 async def open_row(
     answer: Answerer,
     *,
-    pass_on: Callable[[Asked, Conversation], object] | None = None,
     before: trio.Event | None = None,
     streams: StreamPair = memory_stream_pair,
 ) -> AsyncGenerator[Row]:
@@ -177,7 +179,7 @@ async def open_with_stranger(
 ) -> AsyncGenerator[tuple[Conversation, Stranger]]:
     """Converse with a stranger; `opener` says whether our side opened the connection."""
     one, other = streams()
-    with one_error():
+    with one_error(), trio.fail_after(PATIENCE):
         async with open_conversation(FramedChannel(one), opener=opener, answer=answer) as ours:
             try:
                 yield ours, Stranger(FramedChannel(other), other)
@@ -212,20 +214,3 @@ class FailingChannel(Channel):
         self.closed_with.append(why)
 
 
-__all__ = [
-    "FailingChannel",
-    "Recorder",
-    "Row",
-    "Stranger",
-    "Tell",
-    "Told",
-    "channels",
-    "echo",
-    "lockstep_stream_pair",
-    "never",
-    "open_row",
-    "open_two",
-    "open_with_stranger",
-]
-
-_ = Ping, ProtocolViolation

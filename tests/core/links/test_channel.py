@@ -72,15 +72,16 @@ async def test_messages_go_both_ways() -> None:
 
 async def test_messages_sent_together_go_in_one_write() -> None:
     stream, other = memory_stream_pair()
-    writes = 0
+    deliver = stream.send_stream.send_all_hook
+    writes: list[None] = []
 
-    async def count() -> None:
-        nonlocal writes
-        writes += 1
+    async def count_and_deliver() -> None:
+        writes.append(None)
+        await deliver()
 
-    stream.send_stream.send_all_hook = count
+    stream.send_stream.send_all_hook = count_and_deliver
     await FramedChannel(stream).send([b"x"] * 100)
-    assert writes == 1
+    assert len(writes) == 1
     assert await FramedChannel(other).receive() == [b"x"] * 100
 
 

@@ -175,15 +175,15 @@ async def test_closing_wakes_whoever_writes() -> None:
     pty, far = open_pty(80, 24)
     tty.setraw(far)
     with trio.fail_after(PATIENCE):
-        await write_until_it_waits(pty)
         async with trio.open_nursery() as nursery:
 
             @nursery.start_soon
             async def write() -> None:
                 with pytest.raises(trio.ClosedResourceError):
-                    await pty.write_some(memoryview(b"x"))
+                    while True:
+                        await pty.write_some(memoryview(b"x" * 4096))
 
-            await trio.testing.wait_all_tasks_blocked()
+            await trio.testing.wait_all_tasks_blocked(0.02)
             pty.close()
     os.close(far)
 

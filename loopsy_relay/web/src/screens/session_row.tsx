@@ -95,11 +95,21 @@ export function SessionRow(props: {
               Cancel
             </button>
             {session.alive ? (
-              <button type="button" class="button danger" data-testid="end-session" onClick={() => setAsked("end")}>
+              <button
+                type="button"
+                class="button danger"
+                data-testid="end-session"
+                onClick={() => setAsked("end")}
+              >
                 End
               </button>
             ) : (
-              <button type="button" class="button danger" data-testid="remove-session" onClick={() => setAsked("remove")}>
+              <button
+                type="button"
+                class="button danger"
+                data-testid="remove-session"
+                onClick={() => setAsked("remove")}
+              >
                 Remove
               </button>
             )}

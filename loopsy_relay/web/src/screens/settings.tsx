@@ -35,7 +35,7 @@ export function SettingsScreen(): JSX.Element {
           <h2>Terminal</h2>
           <NumberSetting
             label="Scrollback"
-            hint="Lines that can be scrolled back to"
+            hint="Lines kept for scrolling"
             id="scrollback"
             value={settings.scrollback}
             limits={SCROLLBACK}
@@ -144,7 +144,13 @@ function MachineSetting(props: {
         </span>
         <span class="quiet small mono break">{machine.id.slice(0, 16)}…</span>
       </span>
-      <button type="button" class="button danger" data-testid="forget" aria-label={`Forget ${machine.name}`} onClick={() => setAsking(true)}>
+      <button
+        type="button"
+        class="button danger"
+        data-testid="forget"
+        aria-label={`Forget ${machine.name}`}
+        onClick={() => setAsking(true)}
+      >
         Forget
       </button>
       {asking && (

@@ -71,7 +71,8 @@ export function TerminalView(props: {
           </p>
         </div>
       </header>
-      <div ref={frame} class="frame" data-testid="terminal" />
+      {/* The terminal may be smaller than its frame: a tap beside it means it all the same. */}
+      <div ref={frame} class="frame" data-testid="terminal" onClick={() => stage?.focus()} />
       {full && (
         <p class="note bad" role="alert" data-testid="typing-full">
           Too much is waiting to be sent; what you type now is thrown away.

@@ -32,7 +32,7 @@ function PasteLink(): JSX.Element {
   const paste = (text: string): void => {
     const address = text.trim();
     if (address === "") return setWrong(false);
-    const link = URL.canParse(address) ? new URL(address) : null;
+    const link = readAddress(address);
     const parsed = parsePairLink(link?.hash ?? "");
     if (link === null || parsed === "not_a_link") return setWrong(true);
     if (link.origin === location.origin) phone.follow(parsed);
@@ -60,4 +60,12 @@ function PasteLink(): JSX.Element {
       )}
     </label>
   );
+}
+
+function readAddress(text: string): URL | null {
+  try {
+    return new URL(text);
+  } catch {
+    return null; // URL.canParse is too young for the phones that people have
+  }
 }

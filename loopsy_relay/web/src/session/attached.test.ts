@@ -102,7 +102,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 test("whatever is cut wherever, output and typing arrive once and in order", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 120, size: "max" }), (steps) => {
       const host = new FakeHost();
       const paper = new Paper();
       const attached = new Attached("s", paper, WISH);

@@ -1,6 +1,6 @@
 // An xterm terminal as this app uses it: sized by the host only, quiet where it should be.
 
-import { UnicodeGraphemesAddon } from "@xterm/addon-unicode-graphemes";
+import { Unicode11Addon } from "@xterm/addon-unicode11";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
@@ -10,8 +10,9 @@ import { Feed } from "./feed";
 import { DARK, LIGHT } from "./palette";
 import { preferWebgl } from "./renderer";
 
+/** As in tokens.css; a canvas does not know the page's variables. */
 const FONT =
-  'ui-monospace, "SF Mono", SFMono-Regular, Menlo, "Cascadia Mono", "DejaVu Sans Mono", "Roboto Mono", monospace';
+  'ui-monospace, "SF Mono", SFMono-Regular, Menlo, "Cascadia Mono", "DejaVu Sans Mono", monospace';
 
 export interface EmulatorOptions {
   readonly scrollback: number;
@@ -22,8 +23,6 @@ export interface EmulatorOptions {
 export interface EmulatorEvents {
   /** The user typed, or moved the mouse in a program that follows it. */
   typed(bytes: Uint8Array): void;
-  /** May the terminal answer queries of the program now? See `keepQuiet`. */
-  answers(): boolean;
   title(title: string): void;
 }
 
@@ -53,7 +52,10 @@ export class Emulator implements Screen {
       linkHandler: { activate: (_, address) => openLink(address) },
     });
     this.feed = new Feed(this.terminal);
-    this.terminal.loadAddon(new UnicodeGraphemesAddon());
+    this.terminal.loadAddon(new Unicode11Addon());
+    // The host's emulator gives every code point its own width. The addon that joins graphemes
+    // draws some emoji better, and then everything after them stands in the wrong column.
+    this.terminal.unicode.activeVersion = "11";
     this.terminal.loadAddon(new WebLinksAddon((_, address) => openLink(address)));
     this.terminal.open(home);
     this.leaveRenderer = preferWebgl(this.terminal, home);
@@ -118,13 +120,12 @@ export class Emulator implements Screen {
   }
 
   /**
-   * Swallow queries of the program (who are you, where is the cursor, which colours) unless we are
-   * to answer them. A query inside a picture was answered long ago, and a viewer that may not
-   * type must not answer anything: its answers would be typed.
+   * Swallow queries of the program (who are you, where is the cursor, which colours). The host
+   * answers them, once for all viewers: an answer of ours would be typed a second time.
    */
   private keepQuiet(): void {
     const { parser } = this.terminal;
-    const quiet = (): boolean => !this.events.answers();
+    const quiet = (): boolean => true;
     for (const id of [
       { final: "c" },
       { prefix: ">", final: "c" },
@@ -139,7 +140,7 @@ export class Emulator implements Screen {
     }
     parser.registerDcsHandler({ intermediates: "$", final: "q" }, quiet);
     for (const colours of [4, 10, 11, 12]) {
-      parser.registerOscHandler(colours, (data) => data.includes("?") && quiet());
+      parser.registerOscHandler(colours, (data) => data.includes("?"));
     }
   }
 }

@@ -34,7 +34,6 @@ export class Stage {
     frame.replaceChildren(home);
     this.emulator = new Emulator(home, options, {
       typed: (bytes) => this.type(bytes),
-      answers: () => this.viewing.state.value.at === "live" && !this.viewing.viewOnly,
       title: (title) => this.title.set(title),
     });
     this.emulator.modify = (typed) => this.withModifiers(typed);

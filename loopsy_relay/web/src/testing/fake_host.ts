@@ -13,7 +13,7 @@ export class FakeHost {
   size: Size = { cols: 80, rows: 24 };
   exitCode: number | null | undefined;
   private readonly counts = new Map<string, number>();
-  private readonly resizes: { at: number; size: Size }[] = [];
+  readonly resizes: { readonly at: number; readonly size: Size }[] = [];
 
   /** Bytes before this are out of the log: whoever needs them gets a picture. */
   constructor(public logStart = 0) {}
@@ -46,10 +46,6 @@ export class FakeHost {
     const before = this.resizes.filter(({ at }) => at <= offset);
     return before.at(-1)?.size ?? { cols: 80, rows: 24 };
   }
-
-  resizesAfter(offset: number): { at: number; size: Size }[] {
-    return this.resizes.filter(({ at }) => at > offset);
-  }
 }
 
 /** One attach call: pieces come out of `next`, in stream order, as far as there is credit. */
@@ -57,7 +53,8 @@ export class FakeCall {
   private offset: number;
   private credit = WINDOW;
   private readonly queue: HostPiece[] = [];
-  private marks: { at: number; size: Size }[];
+  /** Which of the host's resizes comes next in this stream. */
+  private mark: number;
   private done = false;
 
   constructor(
@@ -68,11 +65,11 @@ export class FakeCall {
     const { epoch, offset } = params;
     if (epoch === host.epoch && offset !== null && offset >= host.logStart) {
       this.offset = offset;
-      this.marks = host.resizesAfter(offset);
+      this.mark = host.resizes.filter(({ at }) => at <= offset).length;
       this.queue.push({ item: { type: "resumed", ...this.place(host.sizeAt(offset)) } });
     } else {
       this.offset = host.log.length;
-      this.marks = [];
+      this.mark = host.resizes.length;
       this.queuePicture();
     }
   }
@@ -81,7 +78,7 @@ export class FakeCall {
   lag(): void {
     if (this.queue.length > 0 || this.done) return; // it is still reading what was said before
     this.offset = this.host.log.length;
-    this.marks = [];
+    this.mark = this.host.resizes.length;
     this.queuePicture();
   }
 
@@ -108,10 +105,9 @@ export class FakeCall {
       return this.spend(data);
     }
     if (queued) return this.queue.shift() as HostPiece;
-    this.collectMarks();
-    const mark = this.marks[0];
+    const mark = this.host.resizes[this.mark];
     if (mark && mark.at <= this.offset) {
-      this.marks.shift();
+      this.mark++;
       return { item: { type: "resized", ...mark.size } };
     }
     const end = Math.min(mark?.at ?? Infinity, this.offset + most, this.host.log.length);
@@ -125,15 +121,6 @@ export class FakeCall {
       return { item: { type: "ended", exit_code: this.host.exitCode } };
     }
     return null;
-  }
-
-  private seen = 0;
-
-  private collectMarks(): void {
-    const all = this.host.resizesAfter(-1);
-    const fresh = all.slice(Math.max(this.seen, 0));
-    this.seen = all.length;
-    for (const mark of fresh) if (mark.at >= this.offset && !this.marks.includes(mark)) this.marks.push(mark);
   }
 
   private spend(data: Uint8Array): HostPiece {

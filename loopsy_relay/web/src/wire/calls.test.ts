@@ -74,7 +74,7 @@ test("a ping is answered with its number", () => {
 
 test("credit bounds what is under way, and any amount arrives in the end", () => {
   fc.assert(
-    fc.property(fc.array(fc.integer({ min: 0, max: 65_000 }), { maxLength: 60 }), (lengths) => {
+    fc.property(fc.array(fc.integer({ min: 0, max: 65_000 }), { maxLength: 60, size: "max" }), (lengths) => {
       const { phone, node } = joined();
       const id = phone.ask("a", {});
       carry(phone, node);

@@ -44,9 +44,20 @@ export type FaultCode = (typeof FAULT_CODES)[number];
 export type Side = "opener" | "other";
 
 export type CallEvent =
-  | { readonly type: "asked"; readonly id: number; readonly op: string; readonly params: unknown; readonly to: string | null }
+  | {
+      readonly type: "asked";
+      readonly id: number;
+      readonly op: string;
+      readonly params: unknown;
+      readonly to: string | null;
+    }
   | { readonly type: "answered"; readonly id: number; readonly result: unknown }
-  | { readonly type: "faulted"; readonly id: number; readonly code: FaultCode; readonly message: string }
+  | {
+      readonly type: "faulted";
+      readonly id: number;
+      readonly code: FaultCode;
+      readonly message: string;
+    }
   | { readonly type: "data"; readonly id: number; readonly bytes: Uint8Array }
   | { readonly type: "item"; readonly id: number; readonly value: unknown; readonly length: number }
   | { readonly type: "credit"; readonly id: number }

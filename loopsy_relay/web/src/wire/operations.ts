@@ -51,12 +51,17 @@ export interface AttachParams extends Size {
 
 /** What the host says in the stream of an attach call, besides the program's output. */
 export type AttachItem =
-  | ({ readonly type: "resumed"; readonly at: Position; readonly title: string } & Size)
-  | ({ readonly type: "picture"; readonly at: Position; readonly title: string; readonly length: number } & Size)
+  | ({ readonly type: "resumed" } & Beginning)
+  | ({ readonly type: "picture"; readonly length: number } & Beginning)
   | ({ readonly type: "resized" } & Size)
   | { readonly type: "typed"; readonly total: number }
   | { readonly type: "ended"; readonly exitCode: number | null }
   | { readonly type: "unknown" };
+
+export interface Beginning extends Size {
+  readonly at: Position;
+  readonly title: string;
+}
 
 /** A point in a session's output, and how much of our typing it knows. */
 export interface Position {

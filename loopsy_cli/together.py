@@ -1,0 +1,254 @@
+"""Relay, node and what they have to tell, together in one process: what `loopsy up` runs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+from loopsy_core import open_node
+from loopsy_core.client import open_client
+from loopsy_core.errors import Busy, Gone, Misconfigured
+from loopsy_core.home import Home, create_private, write_private
+from loopsy_core.wire import (
+    OfferPairing,
+    PhoneConnected,
+    PhoneLeft,
+    PhonePaired,
+    PhoneRevoked,
+    RelayChanged,
+    WrongCode,
+)
+from loopsy_relay import RelayConfig, serve_relay
+
+from .desktop import open_in_browser
+from .looping import stop_on_signals
+from .mobile import show_offer
+from .relay import DATABASE
+from .show import clean, dim, flush, print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loopsy_core.client import Client
+    from loopsy_core.wire import Event, PairingOffer, SessionInfo, Status
+
+__all__ = ["Plan", "run_together"]
+
+OFFER_STANDS: Final = 900.0
+"""Seconds until a code that nobody has used is replaced by a new one."""
+_SECRET_BYTES: Final = 32
+_SECRET: Final = "registration.secret"
+_ADDRESS: Final = "address"
+"""Where our relay was last: a node that uses it has no other to lose."""
+
+
+@attrs.frozen
+class Plan:
+    """What `up` was asked for."""
+
+    home: Home
+    folder: Path
+    """Where the relay keeps its things."""
+    address: str
+    port: int
+    lan: bool = attrs.field(kw_only=True)
+    as_json: bool = attrs.field(kw_only=True)
+    browser: bool = attrs.field(kw_only=True)
+
+
+async def run_together(plan: Plan) -> list[SessionInfo]:
+    """Run the relay and, within it, the node, until told to stop; return the living sessions."""
+    config = RelayConfig(
+        host="0.0.0.0" if plan.lan else plan.address,
+        port=plan.port,
+        database=plan.folder / DATABASE,
+        registration_secret=_registration_secret(plan.folder),
+    )
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants us to go on
+        numbers.append(signal.SIGHUP)
+    with trio.open_signal_receiver(*numbers) as signals:
+        async with trio.open_nursery() as relay:
+            try:
+                port = (await relay.start(serve_relay, config)).port
+            except Busy:
+                raise Busy(
+                    f"port {plan.port} is taken, maybe by another `loopsy up`: choose one with"
+                    " --port, or --port 0 for any that is free"
+                ) from None
+            url = f"http://{plan.address}:{port}"
+            async with open_node(plan.home) as node, trio.open_nursery() as nursery:
+                nursery.start_soon(stop_on_signals, node.stop_soon, signals)
+                _check_relay((await node.status()).relay.url, url, plan.folder / _ADDRESS)
+                linked = await node.use_relay(url, config.registration_secret)
+                if not linked.connected:
+                    why = linked.problem or "it does not answer"
+                    raise Gone(f"the node cannot reach its own relay at {url}: {why}")
+                async with open_client(plan.home) as client:
+                    nursery.start_soon(_Report(plan, client, url).run)
+                    await node.wait_stopped()
+                    living = [session for session in await client.sessions() if session.alive]
+                    nursery.cancel_scope.cancel()
+            relay.cancel_scope.cancel()
+    return living
+
+
+def _check_relay(known: str | None, url: str, ours: Path) -> None:
+    """See that no other relay is given up for ours at `url`; the file `ours` says where it was."""
+    if known is not None and known not in (url, _read(ours)):
+        raise Misconfigured(
+            f"this home uses the relay {known}, and its phones come through that: `loopsy start`"
+            " runs the node with it. To have a relay here instead, run `loopsy start`,"
+            " `loopsy relay unset` and `loopsy stop` first"
+        )
+    write_private(ours, url.encode())
+
+
+class _Report:
+    """Tells whoever watches how to get in, and who does.
+
+    All of it is printed from a thread: a terminal that takes nothing (after Ctrl-S, say) must
+    not hold up the node.
+    """
+
+    def __init__(self, plan: Plan, client: Client, url: str) -> None:
+        """Report on the node behind `client`, whose relay is at `url`."""
+        self._plan = plan
+        self._client = client
+        self._url = url
+        self._offer_over = trio.Event()
+        self._paired = False
+
+    async def run(self) -> None:
+        """Offer a phone to pair, and report events, for ever."""
+        async with self._client.watch_events() as events, trio.open_nursery() as nursery:
+            status = await self._client.status()
+            self._paired = status.phones > 0
+            nursery.start_soon(self._keep_offering, status)
+            async for event in events:
+                self._note(event)
+                if not self._plan.as_json and (line := _line(event)):
+                    moment = time.strftime("%H:%M:%S")
+                    await _print(lambda: say(f"{dim(moment)}  {line}"))  # noqa: B023 - awaited here
+
+    async def _keep_offering(self, status: Status) -> None:
+        """Keep an offer open until somebody has paired; show each."""
+        offer = await self._offer()
+        if self._plan.as_json:
+            await _print(lambda: print_json(self._facts(offer, status)))
+        else:
+            await _print(lambda: self._show_first(offer))
+            if self._plan.browser:
+                await open_in_browser(self._link(offer), self._plan.folder)
+        while True:
+            with trio.move_on_after(offer.expires_at - time.time()):
+                await self._offer_over.wait()
+            if self._paired or self._plan.as_json:
+                return
+            self._offer_over = trio.Event()
+            offer = await self._offer()
+            await _print(lambda: self._show_again(offer))  # noqa: B023 - awaited here
+
+    async def _offer(self) -> PairingOffer:
+        return await self._client.ask(OfferPairing(ttl=OFFER_STANDS))
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case PhonePaired():
+                self._paired = True
+                self._offer_over.set()
+            case WrongCode(tries_left=0):
+                self._offer_over.set()
+            case _:
+                pass
+
+    def _link(self, offer: PairingOffer) -> str:
+        """Return what a browser here should open: it has paired before, or it must now."""
+        return f"{self._url}/app" if self._paired else offer.pair_url
+
+    def _facts(self, offer: PairingOffer, status: Status) -> dict[str, object]:
+        return {
+            "app_url": f"{self._url}/app",
+            "pair_url": offer.pair_url,
+            "code": offer.code,
+            "expires_at": offer.expires_at,
+            "home": os.fsencode(self._plan.home.root).decode("utf-8", "replace"),
+            "node_id": status.node_id,
+            "relay_url": self._url,
+        }
+
+    def _show_first(self, offer: PairingOffer) -> None:
+        say(f"Loopsy is up: {self._url}/app")
+        say()
+        show_offer(offer)
+        say()
+        say("Ctrl-C stops it; sessions live on.")
+        say()
+
+    def _show_again(self, offer: PairingOffer) -> None:
+        say("That code is void now. Here is another:")
+        say()
+        show_offer(offer)
+        say()
+
+
+async def _print(write: Callable[[], None]) -> None:
+    def print_now() -> None:
+        write()
+        flush()
+
+    await trio.to_thread.run_sync(print_now, abandon_on_cancel=True)
+
+
+def _line(event: Event) -> str | None:
+    """Return what happened, for a person."""
+    match event:
+        case PhonePaired():
+            return f"{clean(event.name)} is paired; `loopsy mobile pair` pairs another"
+        case PhoneConnected():
+            return f"{clean(event.name)} is connected"
+        case PhoneLeft():
+            return f"{clean(event.name)} has left"
+        case PhoneRevoked():
+            return f"{clean(event.name)} is revoked"
+        case WrongCode():
+            tries = "1 try is" if event.tries_left == 1 else f"{event.tries_left} tries are"
+            return (
+                f"a wrong code was typed; {tries} left"
+                if event.tries_left
+                else ("wrong codes were typed too often")
+            )
+        case RelayChanged(connected=True):
+            return "the link to the relay is back"
+        case RelayChanged():
+            return f"the link to the relay is lost: {clean(event.problem or 'it is tried again')}"
+
+
+def _registration_secret(folder: Path) -> str:
+    """Return what a machine needs to register here, made once: strangers do not have it."""
+    path = folder / _SECRET
+    made = secrets.token_urlsafe(_SECRET_BYTES)
+    try:
+        create_private(path, made.encode() + b"\n")
+    except FileExistsError:
+        found = _read(path)
+        if not found:
+            raise Misconfigured(f"{path} holds no secret; remove it, and it is made anew") from None
+        return found
+    return made
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("ascii", "replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Misconfigured(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,109 @@
+"""The keys behind Ctrl-A: found however a terminal reports them, and nothing else is touched."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loopsy_cli.keys import Keys, Pressed, Typing
+
+ANY_BYTES = st.binary(max_size=200)
+SEQUENCES = st.lists(
+    st.sampled_from(
+        [
+            b"\x01", b"d", b"D", b"?", b"\x04", b"x", b"\x1b", b"[", b"200~", b"201~", b"97;5u",
+            b"\x1b[97;5u", b"\x1b[97;5:3u", b"\x1b[200~", b"\x1b[201~", b"\x1b[27;5;97~",
+            b"\x1b[<35;10;5M", b"\x1b[I", b"\x1b[A", b"\x1b[100u", b"\xc3\xa9",
+        ]
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+def typed(*pieces: bytes) -> list[Typing]:
+    keys = Keys()
+    out: list[Typing] = []
+    for piece in pieces:
+        out += keys.feed(piece)
+    return joined(out + keys.flush())
+
+
+def joined(items: list[Typing]) -> list[Typing]:
+    out: list[Typing] = []
+    for item in items:
+        if out and isinstance(item, bytes) and isinstance(last := out[-1], bytes):
+            out[-1] = last + item
+        else:
+            out.append(item)
+    return out
+
+
+@pytest.mark.parametrize(
+    "prefix", [b"\x01", b"\x1b[97;5u", b"\x1b[97;5:1u", b"\x1b[97;69u", b"\x1b[27;5;97~"]
+)
+@pytest.mark.parametrize("key", [b"d", b"D", b"\x04", b"\x1b[100u", b"\x1b[100;2u", b"\x1b[100;5u"])
+def test_ctrl_a_d_detaches(prefix: bytes, key: bytes) -> None:
+    assert typed(b"before" + prefix + key) == [b"before", Pressed.DETACH]
+
+
+@pytest.mark.parametrize("prefix", [b"\x01", b"\x1b[97;5u", b"\x1b[27;5;97~"])
+def test_ctrl_a_twice_sends_one_as_it_was_reported(prefix: bytes) -> None:
+    assert typed(prefix + prefix + b"d") == [prefix + b"d"]
+
+
+@pytest.mark.parametrize("key", [b"?", b"\x1b[47;2u", b"\x1b[47:63;2u", b"\x1b[63u"])
+def test_ctrl_a_question_mark_asks_for_help(key: bytes) -> None:
+    assert typed(b"\x01" + key + b"x") == [Pressed.HELP, b"x"]
+
+
+@pytest.mark.parametrize("key", [b"x", b"\r", b"\x1b", b"\x1b[A", b"\xc3\xa9", b"\x1bOP"])
+def test_ctrl_a_before_another_key_is_passed_on(key: bytes) -> None:
+    assert typed(b"\x01" + key) == [b"\x01" + key]
+
+
+def test_ctrl_a_in_a_paste_is_text() -> None:
+    paste = b"\x1b[200~one\x01d two\x1b[201~"
+    assert typed(paste + b"\x01d") == [paste, Pressed.DETACH]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [b"\x1b[<35;10;5M", b"\x1b[M !!", b"\x1b[I", b"\x1b[97;5:3u", b"\x1b[57442;5u", b"\x1b[?1;2c"],
+)
+def test_what_is_no_key_does_not_come_between(between: bytes) -> None:
+    assert typed(b"\x01" + between + b"d")[-1] is Pressed.DETACH
+
+
+def test_esc_alone_is_passed_on_at_once_and_half_a_sequence_is_not() -> None:
+    keys = Keys()
+    assert keys.feed(b"\x1b") == [b"\x1b"]
+    assert keys.feed(b"\x1b[97;") == []
+    assert keys.waiting
+    assert keys.flush() == [b"\x1b[97;"]
+    assert not keys.waiting
+
+
+@given(ANY_BYTES.filter(lambda data: b"\x01" not in data and b"\x1b" not in data))
+def test_without_ctrl_a_everything_passes_at_once(data: bytes) -> None:
+    assert Keys().feed(data) == ([data] if data else [])
+
+
+@given(ANY_BYTES | SEQUENCES.map(b"".join))
+def test_nothing_is_invented_or_reordered(data: bytes) -> None:
+    keys = Keys()
+    out = b"".join(item for item in keys.feed(data) + keys.flush() if isinstance(item, bytes))
+    rest = iter(data)
+    assert all(byte in rest for byte in out)
+
+
+@given(SEQUENCES, st.data())
+def test_where_it_is_split_between_sequences_does_not_matter(
+    pieces: list[bytes], data: st.DataObject
+) -> None:
+    whole = b"".join(pieces)
+    # Not just behind an Esc: alone it is a key, which no terminal splits from the rest.
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=5)))
+    cuts = [cut for cut in cuts if not whole[:cut].endswith(b"\x1b")]
+    split = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    assert typed(*split) == typed(whole)

@@ -1,0 +1,171 @@
+"""`loopsy up`: from nothing to a link and a code, and an orderly end."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import stat
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from loopsy_core.client import open_client
+from tests.machine import pair_phone
+
+if TYPE_CHECKING:
+    from tests.cli.command_line import CommandLine, Screen
+
+KEYS = {"app_url", "pair_url", "code", "expires_at", "home", "node_id", "relay_url"}
+
+
+def begin(loopsy: CommandLine, *words: str) -> tuple[Screen, str]:
+    """Start `up` on a terminal; return it and the relay's address."""
+    screen = loopsy.on_terminal("up", "--port", "0", "--no-browser", *words)
+    screen.expect(rb"Loopsy is up: (\S+)/app\r\n")
+    url = screen.child.match.group(1).decode()
+    screen.expect(rb"Ctrl-C stops it")
+    return screen, url
+
+
+def test_json_is_one_line_with_all_that_is_needed(loopsy: CommandLine) -> None:
+    up = loopsy.start("up", "--json", "--port", "0")
+    assert up.stdout is not None
+    facts = json.loads(up.stdout.readline())
+    assert set(facts) == KEYS
+    assert facts["home"] == str(loopsy.home.root)
+    assert re.fullmatch(r"\d{4}", facts["code"])
+    assert facts["pair_url"].startswith(f"{facts['app_url']}#1,")
+    assert facts["app_url"] == f"{facts['relay_url']}/app"
+    with urllib.request.urlopen(f"{facts['relay_url']}/health", timeout=10) as reply:
+        assert json.load(reply)["nodes"] == 1
+    up.send_signal(signal.SIGINT)
+    rest, complaints = up.communicate(timeout=30)
+    assert (up.returncode, rest, complaints) == (0, "", "")
+
+
+def test_ctrl_c_ends_it_and_names_what_lives_on(loopsy: CommandLine) -> None:
+    screen, _ = begin(loopsy)
+    loopsy.session("cat", name="pet")
+    screen.type(b"\x03")
+    assert screen.exit_code() == 0
+    assert b"This session lives on: pet" in screen.output
+    assert b"loopsy stop --sessions" in screen.output
+    loopsy.say("start")
+    assert "pet" in loopsy.say("list")
+
+
+def test_the_screen_shows_a_qr_the_link_and_the_code(loopsy: CommandLine) -> None:
+    screen, url = begin(loopsy)
+    text = re.sub(rb"\x1b\[[0-9;]*m", b"", screen.output).decode()
+    drawn = [line for line in text.splitlines() if re.fullmatch("[ █▀▄]{40,80}", line)]
+    assert len(drawn) > 20
+    assert f"{url}/app#1," in text
+    assert re.search(r"type the code \d \d \d \d within 15m", text)
+    assert "No other device can open it" in text
+    assert "loopsy up --lan" in text
+
+
+def test_what_happens_is_told_as_it_happens(loopsy: CommandLine) -> None:
+    screen, url = begin(loopsy)
+
+    async def pair() -> None:
+        with trio.fail_after(30):
+            async with open_client(loopsy.home) as client:
+                await pair_phone(client, url)
+
+    trio.run(pair)
+    screen.expect(b"bench is paired")
+    screen.expect(b"bench is connected")
+    screen.expect(b"bench has left")
+    listed = loopsy.json("phone", "list")
+    assert isinstance(listed, list)
+    assert [phone["name"] for phone in listed] == ["bench"]
+    assert listed[0]["id"][:8] in loopsy.say("phone", "list")
+    loopsy.say("phone", "revoke", listed[0]["id"][:6])
+    screen.expect(b"bench is revoked")
+    assert loopsy.json("phone", "list") == []
+
+
+def test_stop_ends_it_too(loopsy: CommandLine) -> None:
+    screen, _ = begin(loopsy)
+    loopsy.say("stop")
+    assert screen.exit_code() == 0
+    assert b"no session runs" in screen.output
+
+
+def test_the_lan_sees_its_address_and_strangers_cannot_register(loopsy: CommandLine) -> None:
+    up = loopsy.start("up", "--lan", "--json", "--port", "0")
+    assert up.stdout is not None
+    line = up.stdout.readline()
+    if not line:  # a machine without a network
+        assert up.stderr is not None
+        assert "no network" in up.stderr.read()
+        return
+    url = json.loads(line)["relay_url"]
+    assert not url.startswith("http://127.")
+    request = urllib.request.Request(
+        f"{url}/api/v1/devices", data=b'{"name": "x"}', headers={"Content-Type": "application/json"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code in (401, 403)
+    refused.value.close()
+
+
+def test_what_the_relay_keeps_is_private(loopsy: CommandLine) -> None:
+    begin(loopsy)
+    folder = loopsy.home.relay_dir
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "registration.secret").stat().st_mode) == 0o600
+
+
+def test_a_taken_port_is_named_with_the_way_out(loopsy: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = loopsy.complaint("up", "--json", "--port", str(port), exit_code=1)
+    assert f"port {port} is taken" in said
+    assert "--port 0" in said
+
+
+def test_a_second_one_is_told_what_to_do(loopsy: CommandLine) -> None:
+    begin(loopsy)
+    said = loopsy.complaint("up", "--port", "0", exit_code=1)
+    assert "`loopsy mobile pair`" in said
+    assert "`loopsy stop`" in said
+
+
+def test_another_relay_is_not_given_up_silently(loopsy: CommandLine) -> None:
+    loopsy.say("init")
+    loopsy.home.config.write_text("relay: {url: 'https://relay.example'}\n")
+    assert "https://relay.example" in loopsy.complaint("up", "--port", "0", exit_code=1)
+
+
+def test_coming_back_keeps_the_pairing(loopsy: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    screen = loopsy.on_terminal("up", "--port", port, "--no-browser")
+    screen.expect(b"Ctrl-C stops it")
+
+    async def pair() -> None:
+        with trio.fail_after(30):
+            async with open_client(loopsy.home) as client:
+                await pair_phone(client, f"http://127.0.0.1:{port}")
+
+    trio.run(pair)
+    screen.type(b"\x03")
+    assert screen.exit_code() == 0
+    loopsy.say("start")
+    said = loopsy.say("status")
+    assert f"http://127.0.0.1:{port}, not connected" in said
+    assert "1 paired" in said
+    loopsy.say("stop")
+    again = loopsy.on_terminal("up", "--port", port, "--no-browser")
+    again.expect(b"Ctrl-C stops it")
+    listed = loopsy.json("phone", "list")
+    assert isinstance(listed, list)
+    assert len(listed) == 1

@@ -1,0 +1,493 @@
+"""Conversations: asking and answering, errors by their codes, silence, and the last words."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+import trio
+from trio.testing import lockstep_stream_pair, wait_all_tasks_blocked
+
+from loopsy_core.errors import (
+    BadRequest,
+    Busy,
+    Gone,
+    LoopsyError,
+    Misconfigured,
+    NotFound,
+    ProtocolViolation,
+    Refused,
+)
+from loopsy_core.kit import one_error
+from loopsy_core.links import Asked, open_conversation
+from loopsy_core.wire import MAX_MESSAGE, Answer, Ask, Fault, Ping, Pong, Raw, encode
+from loopsy_core.wire.calls import MAX_OPEN
+from tests.core.links.links_world import (
+    FailingChannel,
+    Recorder,
+    Tell,
+    Told,
+    channels,
+    echo,
+    never,
+    open_two,
+    open_with_stranger,
+)
+from tests.play import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
+
+def raising(error: BaseException) -> Callable[[Asked], Awaitable[object]]:
+    async def answer(_asked: Asked) -> object:
+        raise error
+
+    return answer
+
+
+async def still_works(answer_known: object, ask: Callable[[Tell], Awaitable[Told]]) -> None:
+    assert answer_known
+    assert (await ask(Tell(text="still there?"))).text
+
+
+async def test_an_ask_is_answered() -> None:
+    async with open_two() as (near, _):
+        assert await near.ask(Tell(text="hi")) == Told("tell:hi")
+
+
+async def test_an_ask_says_whom_it_is_for() -> None:
+    seen = Recorder()
+    async with open_two(seen) as (near, _), near.open_call(Tell(text="hi"), to="kai"):
+        await seen.came.wait()
+        assert seen.asked[0].to == "kai"
+        assert msgspec.msgpack.decode(seen.asked[0].params) == {"text": "hi"}
+
+
+async def test_both_sides_ask_at_once() -> None:
+    async with open_two(echo, echo) as (near, far), trio.open_nursery() as nursery:
+        for asker in (near, far):
+            for number in range(50):
+
+                async def ask(asker: object = asker, number: int = number) -> None:
+                    assert (await asker.ask(Tell(text=str(number)))).text == f"tell:{number}"
+
+                nursery.start_soon(ask)
+
+
+async def test_an_answerer_may_ask_back() -> None:
+    async def ask_back(_asked: Asked) -> Told:
+        return Told("they say " + (await far.ask(Tell(text="who?"))).text)
+
+    async with open_two(ask_back, echo) as (near, far):
+        assert await near.ask(Tell()) == Told("they say tell:who?")
+
+
+async def test_answers_find_their_asks_whatever_the_order() -> None:
+    async def slow_first(asked: Asked) -> Told:
+        text = msgspec.msgpack.decode(asked.params, type=Tell).text
+        await trio.sleep(10 - int(text))
+        return Told(text)
+
+    async with open_two(slow_first) as (near, _), trio.open_nursery() as nursery:
+        for number in range(10):
+
+            async def ask(number: int = number) -> None:
+                assert (await near.ask(Tell(text=str(number)))).text == str(number)
+
+            nursery.start_soon(ask)
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [LoopsyError, BadRequest, Refused, NotFound, Gone, Busy, Misconfigured, ProtocolViolation],
+)
+async def test_an_error_crosses_by_its_code(kind: type[LoopsyError]) -> None:
+    async with open_two(raising(kind("why and what to try"))) as (near, _):
+        for _ in range(2):
+            with pytest.raises(LoopsyError, match="^why and what to try$") as caught:
+                await near.ask(Tell())
+            assert type(caught.value) is kind
+
+
+async def test_an_error_that_a_nursery_wrapped_crosses_all_the_same() -> None:
+    async def answer(_asked: Asked) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(never, _asked)
+            raise Refused("not you")
+
+    async with open_two(answer) as (near, _):
+        with pytest.raises(Refused, match="not you"):
+            await near.ask(Tell())
+
+
+async def test_errors_of_several_tasks_are_no_bug_when_all_were_foreseen() -> None:
+    async def answer(asked: Asked) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(raising(Refused("not you")), asked)
+
+    async with open_two(answer) as (near, _):
+        with pytest.raises(Refused, match="not you"):
+            await near.ask(Tell())
+
+
+async def test_an_error_of_a_newer_version_is_an_internal_one() -> None:
+    async with open_with_stranger(opener=True) as (ours, stranger):
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def answer() -> None:
+                await stranger.hears()
+                await stranger.says(Fault(1, "teapot", "short and stout"))
+
+            with pytest.raises(LoopsyError, match="short and stout") as caught:
+                await ours.ask(Tell())
+            assert type(caught.value) is LoopsyError
+
+
+async def test_a_bug_is_logged_and_told_as_internal_while_all_else_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def answer(asked: Asked) -> object:
+        if b"bug" in bytes(asked.params):
+            raise ZeroDivisionError("of all things")
+        return await echo(asked)
+
+    async with open_two(answer) as (near, _):
+        with pytest.raises(LoopsyError, match="tell failed here; the log says why") as caught:
+            await near.ask(Tell(text="bug"))
+        assert type(caught.value) is LoopsyError
+        assert await near.ask(Tell(text="hi")) == Told("tell:hi")
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "tell failed" in record.message
+    assert record.exc_info
+    assert "of all things" not in str(caught.value)
+    caplog.clear()
+
+
+@pytest.mark.parametrize(
+    "result", [object(), {"a": {1, 2}.__iter__()}, Told("\udcff"), 2**70], ids=str
+)
+async def test_a_reply_that_cannot_be_written_is_a_bug_of_that_call_alone(
+    result: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(asked: Asked) -> object:
+        return result if b"bug" in bytes(asked.params) else await echo(asked)
+
+    async with open_two(answer) as (near, _):
+        with pytest.raises(LoopsyError, match="the log says why"):
+            await near.ask(Tell(text="bug"))
+        assert await near.ask(Tell(text="hi")) == Told("tell:hi")
+    assert "tell failed" in caplog.text
+    caplog.clear()
+
+
+async def test_a_reply_too_large_for_a_message_is_a_fault_of_that_call_alone() -> None:
+    async def answer(asked: Asked) -> object:
+        return Told("x" * MAX_MESSAGE) if b"large" in bytes(asked.params) else await echo(asked)
+
+    async with open_two(answer) as (near, _):
+        with pytest.raises(LoopsyError, match="too large"):
+            await near.ask(Tell(text="large"))
+        assert await near.ask(Tell(text="hi")) == Told("tell:hi")
+
+
+async def test_a_request_too_large_for_a_message_is_refused_here() -> None:
+    async with open_two() as (near, _):
+        with pytest.raises(BadRequest, match="too large"):
+            await near.ask(Tell(text="x" * MAX_MESSAGE))
+        assert await near.ask(Tell(text="hi")) == Told("tell:hi")
+
+
+@pytest.mark.parametrize("message", ["x" * (2 * MAX_MESSAGE), "a file called \udcff", "", "é\0\n"])
+async def test_an_error_with_any_message_costs_its_call_only(message: str) -> None:
+    async with open_two(raising(NotFound(message))) as (near, _):
+        for _ in range(2):
+            with pytest.raises(NotFound):
+                await near.ask(Tell())
+
+
+async def test_a_reply_that_is_not_what_was_promised_is_refused() -> None:
+    async def answer(_asked: Asked) -> object:
+        return {"text": 5}
+
+    async with open_two(answer) as (near, _):
+        with pytest.raises(BadRequest, match="`text`"):
+            await near.ask(Tell())
+
+
+async def test_a_side_that_answers_nothing_says_so() -> None:
+    async with open_two(None) as (near, _):
+        with pytest.raises(BadRequest, match="answers no calls"):
+            await near.ask(Tell())
+
+
+async def test_too_many_calls_at_once_are_busy_and_hurt_no_other() -> None:
+    seen = Recorder()
+    async with open_two(seen) as (near, _), trio.open_nursery() as nursery:
+        for _ in range(MAX_OPEN):
+            nursery.start_soon(near.ask, Tell())
+        await wait_all_tasks_blocked()
+        with pytest.raises(Busy, match="256"):
+            await near.ask(Tell())
+        assert len(seen.asked) == MAX_OPEN
+        nursery.cancel_scope.cancel()
+
+
+# The end of the connection.
+
+
+async def test_a_lost_connection_ends_all_waiting_calls_and_cancels_all_handlers() -> None:
+    seen = Recorder()
+    async with open_with_stranger(seen) as (ours, stranger):
+        await stranger.says(*(Ask(number, "tell", NOTHING) for number in (1, 3, 5)))
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+
+                @nursery.start_soon
+                async def ask() -> None:
+                    with pytest.raises(Gone):
+                        await ours.ask(Tell())
+
+            await wait_all_tasks_blocked()
+            assert len(seen.asked) == 3
+            await stranger.leaves()
+        assert isinstance(await ours.wait_closed(), Gone)
+        await wait_all_tasks_blocked()
+        assert seen.cancelled == 3
+        assert ours.closed
+
+
+async def test_whoever_asks_after_the_end_is_told_why_it_ended() -> None:
+    channel = FailingChannel()
+    async with open_conversation(channel, opener=True) as ours:
+        channel.fail(Gone("the machine fell asleep"))
+        await ours.wait_closed()
+        with pytest.raises(Gone, match="fell asleep"):
+            await ours.ask(Tell())
+        with pytest.raises(Gone, match="fell asleep"):
+            async with ours.open_call(Tell()):
+                pass
+
+
+@pytest.mark.parametrize("kind", [Gone, Refused, Busy, LoopsyError])
+async def test_whatever_the_channel_ends_with_is_what_calls_raise(kind: type[LoopsyError]) -> None:
+    channel = FailingChannel()
+    async with open_conversation(channel, opener=True) as ours, trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def ask() -> None:
+            with pytest.raises(LoopsyError, match="says the relay") as caught:
+                await ours.ask(Tell())
+            assert type(caught.value) is kind
+
+        await wait_all_tasks_blocked()
+        channel.fail(kind("says the relay"))
+        assert type(await ours.wait_closed()) is kind
+    assert channel.closed_with[0] == "bye"
+
+
+async def test_an_ended_conversation_does_not_remember_everybody_who_still_asked() -> None:
+    channel = FailingChannel()
+    async with open_conversation(channel, opener=True) as ours:
+        channel.fail(Gone("lost"))
+        await ours.wait_closed()
+        for _ in range(100):
+            with pytest.raises(Gone) as caught:
+                await ours.ask(Tell())
+    frames, traceback = 0, caught.value.__traceback__
+    while traceback:
+        frames, traceback = frames + 1, traceback.tb_next
+    assert frames < 20
+
+
+async def test_leaving_the_block_ends_the_calls_of_the_other_side() -> None:
+    async with open_two(never) as (near, far), trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def ask() -> None:
+            with pytest.raises(Gone):
+                await near.ask(Tell())
+
+        await wait_all_tasks_blocked()
+        near.lose(Gone("as if we had left"))
+        assert not far.closed
+
+
+async def test_a_broken_protocol_ends_the_connection_with_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen = Recorder()
+    async with open_with_stranger(seen) as (ours, stranger):
+        await stranger.says(Ask(1, "tell", NOTHING), Ask(1, "tell", NOTHING), b"and garbage")
+        error = await ours.wait_closed()
+        assert isinstance(error, ProtocolViolation)
+        with pytest.raises(ProtocolViolation):
+            await ours.ask(Tell())
+        with pytest.raises(Gone):  # the stranger is hung up on, and is told nothing
+            await stranger.hears()
+    [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert record.levelno == logging.WARNING
+    assert "not the other side's to open" in record.message
+
+
+async def test_a_broken_protocol_is_told_to_the_transport() -> None:
+    channel = FailingChannel()
+    async with open_conversation(channel, opener=True) as ours:
+        channel.fail(ProtocolViolation("garbage"))
+        await ours.wait_closed()
+        await wait_all_tasks_blocked()
+        assert channel.closed_with == ["protocol"]
+
+
+# Silence.
+
+
+async def test_a_peer_that_falls_silent_is_gone_after_half_a_minute() -> None:
+    async with open_with_stranger() as (ours, stranger):
+        began = trio.current_time()
+        assert await stranger.hears() == Ping(1)
+        assert trio.current_time() - began == pytest.approx(15)
+        error = await ours.wait_closed()
+        assert isinstance(error, Gone)
+        assert "30 seconds" in error.message
+        assert trio.current_time() - began == pytest.approx(30)
+
+
+async def test_a_peer_that_answers_pings_is_there_for_ever() -> None:
+    async with open_with_stranger() as (ours, stranger):
+        for _ in range(20):
+            ping = await stranger.hears()
+            assert isinstance(ping, Ping)
+            await trio.sleep(14)
+            await stranger.says(Pong(ping.number))
+        assert not ours.closed
+
+
+async def test_a_peer_that_talks_is_not_asked_for_signs_of_life() -> None:
+    async with open_with_stranger() as (ours, stranger):
+        for _ in range(10):
+            await trio.sleep(14)
+            await stranger.says(Ping(7))
+            assert await stranger.hears() == Pong(7)
+        assert not ours.closed
+
+
+async def test_two_idle_sides_stay_together() -> None:
+    async with open_two() as (near, far):
+        await trio.sleep(900)
+        assert await near.ask(Tell(text="hi")) == Told("tell:hi")
+        assert not far.closed
+
+
+async def test_a_call_may_take_longer_than_any_silence() -> None:
+    async def slow(_asked: Asked) -> Told:
+        await trio.sleep(600)
+        return Told("at last")
+
+    async with open_two(slow) as (near, _):
+        assert await near.ask(Tell()) == Told("at last")
+
+
+async def test_a_peer_that_stops_reading_and_writing_is_gone_all_the_same() -> None:
+    async with open_with_stranger(streams=lockstep_stream_pair) as (ours, _):
+        async with ours.open_call(Tell()) as call:
+            with pytest.raises(Gone):
+                await call.send(bytes(10**6))
+        assert trio.current_time() <= 31
+
+
+# Last words.
+
+
+async def test_an_answer_given_right_before_leaving_arrives() -> None:
+    one, other = channels(lockstep_stream_pair)
+    done = trio.Event()
+
+    async def answer(_asked: Asked) -> Told:
+        done.set()
+        return Told("my last word")
+
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def leave_at_once() -> None:
+            async with open_conversation(other, opener=False, answer=answer):
+                await done.wait()
+
+        async with open_conversation(one, opener=True) as near:
+            assert await near.ask(Tell()) == Told("my last word")
+            await near.wait_closed()
+
+
+async def test_everything_queued_before_leaving_arrives() -> None:
+    async with open_with_stranger(opener=True, streams=lockstep_stream_pair) as (ours, stranger):
+        async with trio.open_nursery() as nursery:
+            heard: list[object] = []
+
+            @nursery.start_soon
+            async def listen() -> None:
+                with pytest.raises(Gone):
+                    while True:
+                        heard.append(await stranger.hears())
+
+            async with open_conversation(channels()[0], opener=True):
+                pass
+            for number in range(200):
+                ours.calls.ask(str(number), b"\x80")
+            ours.wake_writer()
+            await ours.say_goodbye()
+            assert [message.op for message in heard if isinstance(message, Ask)] == [
+                str(number) for number in range(200)
+            ]
+            ours.lose(Gone("enough"))
+            await trio.aclose_forcefully(stranger.stream)
+
+
+async def test_a_goodbye_to_somebody_who_does_not_read_has_an_end() -> None:
+    one, _other = channels(lockstep_stream_pair)
+    began = trio.current_time()
+    async with open_conversation(one, opener=True) as ours:
+        ours.calls.ask("never read", b"\x80")
+        ours.wake_writer()
+    assert 2 <= trio.current_time() - began <= 4.5
+
+
+async def test_leaving_with_nothing_to_say_takes_no_time() -> None:
+    one, _other = channels(lockstep_stream_pair)
+    began = trio.current_time()
+    async with open_conversation(one, opener=True):
+        pass
+    assert trio.current_time() == began
+
+
+async def test_leaving_with_an_error_says_no_goodbye_and_raises_it() -> None:
+    one, _other = channels(lockstep_stream_pair)
+    began = trio.current_time()
+    with pytest.raises(NotFound, match="my own"), one_error():
+        async with open_conversation(one, opener=True) as ours:
+            ours.calls.ask("never read", b"\x80")
+            ours.wake_writer()
+            raise NotFound("my own")
+    assert trio.current_time() == began
+
+
+async def test_a_reply_of_bytes_that_are_no_messagepack_is_refused() -> None:
+    async with open_with_stranger(opener=True) as (ours, stranger), trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def answer() -> None:
+            await stranger.hears()
+            await stranger.says(Answer(1, Raw(encode([1, 2, 3]))))
+
+        with pytest.raises(BadRequest):
+            await ours.ask(Tell())
+        assert not ours.closed
