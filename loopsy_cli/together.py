@@ -6,6 +6,9 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +17,7 @@ import trio
 
 from loopsy_core import open_node
 from loopsy_core.client import open_client
-from loopsy_core.errors import Busy, Gone, Misconfigured
+from loopsy_core.errors import Busy, Gone, LoopsyError, Misconfigured
 from loopsy_core.home import Home, create_private, write_private
 from loopsy_core.wire import (
     OfferPairing,
@@ -34,8 +37,6 @@ from .relay import DATABASE
 from .show import clean, dim, flush, print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from loopsy_core.client import Client
     from loopsy_core.wire import Event, PairingOffer, SessionInfo, Status
 
@@ -43,6 +44,10 @@ __all__ = ["Plan", "run_together"]
 
 OFFER_STANDS: Final = 900.0
 """Seconds until a code that nobody has used is replaced by a new one."""
+OFFER_AGAIN: Final = 30.0
+"""Seconds before the next try when no offer could be made."""
+MAX_WAITING: Final = 100
+"""Lines that wait for the terminal."""
 _SECRET_BYTES: Final = 32
 _SECRET: Final = "registration.secret"
 _ADDRESS: Final = "address"
@@ -114,8 +119,8 @@ def _check_relay(known: str | None, url: str, ours: Path) -> None:
 class _Report:
     """Tells whoever watches how to get in, and who does.
 
-    All of it is printed from a thread: a terminal that takes nothing (after Ctrl-S, say) must
-    not hold up the node.
+    One task prints, from a thread: a terminal that takes nothing (after Ctrl-S, say) must hold
+    up neither the node nor the reading of events. What finds no room meanwhile is dropped.
     """
 
     def __init__(self, plan: Plan, client: Client, url: str) -> None:
@@ -125,36 +130,50 @@ class _Report:
         self._url = url
         self._offer_over = trio.Event()
         self._paired = False
+        self._print, self._printing = trio.open_memory_channel[Callable[[], None]](MAX_WAITING)
 
     async def run(self) -> None:
         """Offer a phone to pair, and report events, for ever."""
         async with self._client.watch_events() as events, trio.open_nursery() as nursery:
             status = await self._client.status()
             self._paired = status.phones > 0
+            nursery.start_soon(self._keep_printing)
             nursery.start_soon(self._keep_offering, status)
             async for event in events:
                 self._note(event)
                 if not self._plan.as_json and (line := _line(event)):
-                    moment = time.strftime("%H:%M:%S")
-                    await _print(lambda: say(f"{dim(moment)}  {line}"))  # noqa: B023 - awaited here
+                    moment = dim(time.strftime("%H:%M:%S"))
+                    with suppress(trio.WouldBlock):
+                        self._print.send_nowait(partial(say, f"{moment}  {line}"))
+
+    async def _keep_printing(self) -> None:
+        async for write in self._printing:
+            await trio.to_thread.run_sync(_print_now, write, abandon_on_cancel=True)
 
     async def _keep_offering(self, status: Status) -> None:
         """Keep an offer open until somebody has paired; show each."""
         offer = await self._offer()
         if self._plan.as_json:
-            await _print(lambda: print_json(self._facts(offer, status)))
-        else:
-            await _print(lambda: self._show_first(offer))
-            if self._plan.browser:
-                await open_in_browser(self._link(offer), self._plan.folder)
+            await self._print.send(partial(print_json, self._facts(offer, status)))
+            return
+        await self._print.send(partial(self._show_first, offer))
+        if self._plan.browser:
+            await open_in_browser(self._link(offer), self._plan.folder)
         while True:
             with trio.move_on_after(offer.expires_at - time.time()):
                 await self._offer_over.wait()
-            if self._paired or self._plan.as_json:
+            if self._paired:
                 return
             self._offer_over = trio.Event()
-            offer = await self._offer()
-            await _print(lambda: self._show_again(offer))  # noqa: B023 - awaited here
+            try:
+                offer = await self._offer()
+            except LoopsyError as error:
+                await self._print.send(
+                    partial(say, f"No code can be offered now: {clean(str(error))}")
+                )
+                await trio.sleep(OFFER_AGAIN)
+            else:
+                await self._print.send(partial(self._show_again, offer))
 
     async def _offer(self) -> PairingOffer:
         return await self._client.ask(OfferPairing(ttl=OFFER_STANDS))
@@ -199,12 +218,9 @@ class _Report:
         say()
 
 
-async def _print(write: Callable[[], None]) -> None:
-    def print_now() -> None:
-        write()
-        flush()
-
-    await trio.to_thread.run_sync(print_now, abandon_on_cancel=True)
+def _print_now(write: Callable[[], None]) -> None:
+    write()
+    flush()
 
 
 def _line(event: Event) -> str | None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from loopsy_core.client import Client
 from loopsy_core.errors import BadRequest, Gone, Refused
 from loopsy_core.home import Home, create_identity, parse_peer_id, peer_id
-from loopsy_core.kit import Watched, contained
+from loopsy_core.kit import Watched, contained, one_error
 from loopsy_core.links import Channel, SealedChannel, open_conversation, receive_one
 from loopsy_core.node import open_node
 from loopsy_core.sessions.host import serve_host
@@ -120,11 +120,12 @@ async def open_talk(answer: Answerer) -> AsyncGenerator[tuple[Conversation, Memo
     """Converse with whoever `answer` is; yields our side and the pipe, which may be cut."""
     near, far = memory_channels()
     assert isinstance(near, MemoryChannel)
-    async with (
-        open_conversation(far, opener=False, answer=answer),
-        open_conversation(near, opener=True) as ours,
-    ):
-        yield ours, near
+    with one_error():
+        async with (
+            open_conversation(far, opener=False, answer=answer),
+            open_conversation(near, opener=True) as ours,
+        ):
+            yield ours, near
 
 
 # Phones.

@@ -16,11 +16,11 @@ import trio
 
 from loopsy_core.errors import (
     BadRequest,
+    Busy,
     Gone,
     LoopsyError,
     ProtocolViolation,
 )
-from loopsy_core.kit import one_error
 from loopsy_core.wire import (
     Answer,
     Ask,
@@ -41,6 +41,7 @@ from .stream import PASSED_ON, Asked, Call, Listener
 __all__ = ["Answerer", "Conversation", "open_conversation"]
 
 R = TypeVar("R")
+E = TypeVar("E", bound=Exception)
 Answerer: TypeAlias = Callable[[Asked], Awaitable[object]]
 """Acts on one ask: what it returns is the reply, and a `LoopsyError` it raises a Fault."""
 
@@ -50,6 +51,9 @@ LOST: Final = 30.0
 """Seconds of silence after which the other side is held to be gone."""
 GOODBYE: Final = 2.0
 """Seconds that the last words of a conversation may take."""
+MAX_HANDLERS: Final = 1024
+"""Answerers at work at once. A call that is dropped is open no more, but its answerer still has
+to clean up: without a limit of their own, asking and dropping in turn would pile them up."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +76,7 @@ class Conversation:
         self._error: LoopsyError | None = None
         self._last_heard = trio.current_time()
         self._busy_writing = False
+        self._handling = 0
 
     @property
     def closed(self) -> bool:
@@ -99,7 +104,7 @@ class Conversation:
     ) -> AsyncGenerator[Call]:
         """Ask, and talk over the call's stream; leaving the block takes the call back."""
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)  # or it would grow with everybody who asks
         call_id = self.calls.ask(operation.op, encode(operation), to)
         call = Call(self, call_id)
         self._listeners[call_id] = call
@@ -189,6 +194,10 @@ class Conversation:
         self._closed.set()
 
     def _begin(self, ask: Ask) -> None:
+        if self._handling >= MAX_HANDLERS:
+            self.calls.fault(ask.id, Busy.code, "too many calls are still being cleaned up here")
+            return
+        self._handling += 1
         asked = Asked(self, ask)
         self._listeners[ask.id] = asked
         self._handlers.start_soon(self._handle, asked, ask.id)
@@ -198,20 +207,26 @@ class Conversation:
             try:
                 if self._answer is None:
                     raise BadRequest("this side answers no calls")
-                with one_error():
-                    result = await self._answer(asked)
-            except LoopsyError as error:
+                result = await self._answer(asked)
+                reply = None if result is PASSED_ON else encode(result)
+            # except*, for an answerer's nursery may fail with several errors at once (when the
+            # asker leaves, all that wait for it do), and with Cancelled beside them.
+            except* LoopsyError as errors:
+                error = _first(errors)
                 self.calls.fault(call_id, error.code, error.message)
-            except Exception:
+            except* Exception as errors:
                 # A bug in one request: it is logged, the asker is told, and all else goes on.
-                _log.exception("%s failed", asked.op)
+                one = len(errors.exceptions) == 1  # a group of one would bury the traceback
+                _log.error("%s failed", asked.op, exc_info=_first(errors) if one else errors)
                 self.calls.fault(
                     call_id, LoopsyError.code, f"{asked.op} failed here; the log says why"
                 )
             else:
-                if result is PASSED_ON:
+                if reply is None:
                     return
-                self.calls.answer(call_id, encode(result))
+                self.calls.answer(call_id, reply)
+            finally:
+                self._handling -= 1
         if self._listeners.get(call_id) is asked:
             del self._listeners[call_id]
         self.wake_writer()
@@ -248,20 +263,19 @@ async def _run(conversation: Conversation, channel: Channel) -> None:
             nursery.start_soon(conversation.read_forever)
             nursery.start_soon(conversation.write_forever)
             nursery.start_soon(conversation.keep_alive)
-    except* Gone as errors:
-        conversation.lose(_first(errors))
     except* ProtocolViolation as errors:
         why = "protocol"
         error = _first(errors)
         _log.warning("a connection broke the protocol: %s", error)
         conversation.lose(error)
+    except* LoopsyError as errors:  # Gone, or what a relay says instead of it
+        conversation.lose(_first(errors))
     with trio.move_on_after(GOODBYE):
         await channel.aclose(why)
 
 
-def _first(errors: BaseExceptionGroup[LoopsyError]) -> LoopsyError:
-    error: BaseException = errors
+def _first(errors: BaseExceptionGroup[E]) -> E:
+    error: E | BaseExceptionGroup[E] = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, LoopsyError)
     return error

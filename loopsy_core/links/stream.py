@@ -14,6 +14,7 @@ import trio
 from loopsy_core.errors import Gone, LoopsyError, error_from_code
 from loopsy_core.wire import (
     CHUNK,
+    WINDOW,
     Answer,
     Ask,
     Credit,
@@ -73,7 +74,7 @@ class Stream:
         """
         while True:
             if self._said_all:
-                raise self._error or Gone("the call is over")
+                raise self._ending()
             if (room := self.room) > 0:
                 return room
             await self._room_lot.park()
@@ -96,9 +97,14 @@ class Stream:
             view = view[room:]
 
     async def send_item(self, value: object) -> None:
-        """Send a value (a struct), waiting for room; cancelled, it has sent all or nothing."""
+        """Send a value (a struct), waiting for room; cancelled, it has sent all or nothing.
+
+        Raises `LoopsyError` for one that is larger than the room can ever be.
+        """
         await trio.lowlevel.checkpoint()
         encoded = encode(value)
+        if cost(encoded) > WINDOW:
+            raise LoopsyError(f"a value of {len(encoded)} bytes is too large for a call's stream")
         while await self.wait_room() < len(encoded):
             await self._room_lot.park()
         self._conversation.calls.send_item(self._id, encoded)
@@ -109,16 +115,14 @@ class Stream:
 
         Raises the call's error when it failed. A checkpoint.
         """
+        await trio.lowlevel.checkpoint()
         while not self._inbox:
             if self._heard_all:
                 if self._error is not None:
-                    raise self._error
-                await trio.lowlevel.checkpoint()
+                    raise self._ending()
                 return None
             await self._inbox_lot.park()
-        else:
-            await trio.lowlevel.checkpoint()
-        return self._take()
+        return self._take()  # with no await since the check: others may be receiving too
 
     def receive_nowait(self) -> bytes | Item:
         """Return the next bytes or value, or raise `trio.WouldBlock`."""
@@ -150,6 +154,10 @@ class Stream:
             case _:
                 return False
         return True
+
+    def _ending(self) -> LoopsyError:
+        # Without the traceback, which would grow each time that the same error is raised.
+        return (self._error or Gone("the call is over")).with_traceback(None)
 
     def _hear_end(self) -> None:
         self._heard_all = True
@@ -234,8 +242,10 @@ class Asked(Stream):
         """Splice this call onto another conversation; from here on nothing of it is held here.
 
         Credit passes through as well, so the two far ends pace each other. The answerer must
-        return `PASSED_ON` right after.
+        return `PASSED_ON` right after, and must not have received or sent anything before.
         """
+        if self._said_all:  # the asker left in the very moment in which the answerer got here
+            raise self._ending()
         call_id = to.calls.ask(op, params, onward)
         near = _Spliced(self._conversation, self._id, to, call_id)
         far = _Spliced(to, call_id, self._conversation, self._id)

@@ -40,7 +40,7 @@ from tests.play import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+    from trio.testing import MockClock
 
 
 def raising(error: BaseException) -> Callable[[Asked], Awaitable[object]]:
@@ -55,12 +55,12 @@ async def still_works(answer_known: object, ask: Callable[[Tell], Awaitable[Told
     assert (await ask(Tell(text="still there?"))).text
 
 
-async def test_an_ask_is_answered() -> None:
+async def test_an_ask_is_answered(autojump_clock: MockClock) -> None:
     async with open_two() as (near, _):
         assert await near.ask(Tell(text="hi")) == Told("tell:hi")
 
 
-async def test_an_ask_says_whom_it_is_for() -> None:
+async def test_an_ask_says_whom_it_is_for(autojump_clock: MockClock) -> None:
     seen = Recorder()
     async with open_two(seen) as (near, _), near.open_call(Tell(text="hi"), to="kai"):
         await seen.came.wait()
@@ -68,7 +68,7 @@ async def test_an_ask_says_whom_it_is_for() -> None:
         assert msgspec.msgpack.decode(seen.asked[0].params) == {"text": "hi"}
 
 
-async def test_both_sides_ask_at_once() -> None:
+async def test_both_sides_ask_at_once(autojump_clock: MockClock) -> None:
     async with open_two(echo, echo) as (near, far), trio.open_nursery() as nursery:
         for asker in (near, far):
             for number in range(50):
@@ -79,7 +79,7 @@ async def test_both_sides_ask_at_once() -> None:
                 nursery.start_soon(ask)
 
 
-async def test_an_answerer_may_ask_back() -> None:
+async def test_an_answerer_may_ask_back(autojump_clock: MockClock) -> None:
     async def ask_back(_asked: Asked) -> Told:
         return Told("they say " + (await far.ask(Tell(text="who?"))).text)
 
@@ -87,7 +87,7 @@ async def test_an_answerer_may_ask_back() -> None:
         assert await near.ask(Tell()) == Told("they say tell:who?")
 
 
-async def test_answers_find_their_asks_whatever_the_order() -> None:
+async def test_answers_find_their_asks_whatever_the_order(autojump_clock: MockClock) -> None:
     async def slow_first(asked: Asked) -> Told:
         text = msgspec.msgpack.decode(asked.params, type=Tell).text
         await trio.sleep(10 - int(text))
@@ -109,7 +109,7 @@ async def test_answers_find_their_asks_whatever_the_order() -> None:
     "kind",
     [LoopsyError, BadRequest, Refused, NotFound, Gone, Busy, Misconfigured, ProtocolViolation],
 )
-async def test_an_error_crosses_by_its_code(kind: type[LoopsyError]) -> None:
+async def test_an_error_crosses_by_its_code(autojump_clock: MockClock, kind: type[LoopsyError]) -> None:
     async with open_two(raising(kind("why and what to try"))) as (near, _):
         for _ in range(2):
             with pytest.raises(LoopsyError, match="^why and what to try$") as caught:
@@ -117,7 +117,7 @@ async def test_an_error_crosses_by_its_code(kind: type[LoopsyError]) -> None:
             assert type(caught.value) is kind
 
 
-async def test_an_error_that_a_nursery_wrapped_crosses_all_the_same() -> None:
+async def test_an_error_that_a_nursery_wrapped_crosses_all_the_same(autojump_clock: MockClock) -> None:
     async def answer(_asked: Asked) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(never, _asked)
@@ -128,7 +128,7 @@ async def test_an_error_that_a_nursery_wrapped_crosses_all_the_same() -> None:
             await near.ask(Tell())
 
 
-async def test_errors_of_several_tasks_are_no_bug_when_all_were_foreseen() -> None:
+async def test_errors_of_several_tasks_are_no_bug_when_all_were_foreseen(autojump_clock: MockClock) -> None:
     async def answer(asked: Asked) -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(2):
@@ -139,7 +139,7 @@ async def test_errors_of_several_tasks_are_no_bug_when_all_were_foreseen() -> No
             await near.ask(Tell())
 
 
-async def test_an_error_of_a_newer_version_is_an_internal_one() -> None:
+async def test_an_error_of_a_newer_version_is_an_internal_one(autojump_clock: MockClock) -> None:
     async with open_with_stranger(opener=True) as (ours, stranger):
         async with trio.open_nursery() as nursery:
 
@@ -154,6 +154,7 @@ async def test_an_error_of_a_newer_version_is_an_internal_one() -> None:
 
 
 async def test_a_bug_is_logged_and_told_as_internal_while_all_else_goes_on(
+    autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def answer(asked: Asked) -> object:
@@ -177,6 +178,7 @@ async def test_a_bug_is_logged_and_told_as_internal_while_all_else_goes_on(
     "result", [object(), {"a": {1, 2}.__iter__()}, Told("\udcff"), 2**70], ids=str
 )
 async def test_a_reply_that_cannot_be_written_is_a_bug_of_that_call_alone(
+    autojump_clock: MockClock,
     result: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def answer(asked: Asked) -> object:
@@ -190,7 +192,7 @@ async def test_a_reply_that_cannot_be_written_is_a_bug_of_that_call_alone(
     caplog.clear()
 
 
-async def test_a_reply_too_large_for_a_message_is_a_fault_of_that_call_alone() -> None:
+async def test_a_reply_too_large_for_a_message_is_a_fault_of_that_call_alone(autojump_clock: MockClock) -> None:
     async def answer(asked: Asked) -> object:
         return Told("x" * MAX_MESSAGE) if b"large" in bytes(asked.params) else await echo(asked)
 
@@ -200,7 +202,7 @@ async def test_a_reply_too_large_for_a_message_is_a_fault_of_that_call_alone() -
         assert await near.ask(Tell(text="hi")) == Told("tell:hi")
 
 
-async def test_a_request_too_large_for_a_message_is_refused_here() -> None:
+async def test_a_request_too_large_for_a_message_is_refused_here(autojump_clock: MockClock) -> None:
     async with open_two() as (near, _):
         with pytest.raises(BadRequest, match="too large"):
             await near.ask(Tell(text="x" * MAX_MESSAGE))
@@ -208,14 +210,14 @@ async def test_a_request_too_large_for_a_message_is_refused_here() -> None:
 
 
 @pytest.mark.parametrize("message", ["x" * (2 * MAX_MESSAGE), "a file called \udcff", "", "é\0\n"])
-async def test_an_error_with_any_message_costs_its_call_only(message: str) -> None:
+async def test_an_error_with_any_message_costs_its_call_only(autojump_clock: MockClock, message: str) -> None:
     async with open_two(raising(NotFound(message))) as (near, _):
         for _ in range(2):
             with pytest.raises(NotFound):
                 await near.ask(Tell())
 
 
-async def test_a_reply_that_is_not_what_was_promised_is_refused() -> None:
+async def test_a_reply_that_is_not_what_was_promised_is_refused(autojump_clock: MockClock) -> None:
     async def answer(_asked: Asked) -> object:
         return {"text": 5}
 
@@ -224,13 +226,13 @@ async def test_a_reply_that_is_not_what_was_promised_is_refused() -> None:
             await near.ask(Tell())
 
 
-async def test_a_side_that_answers_nothing_says_so() -> None:
+async def test_a_side_that_answers_nothing_says_so(autojump_clock: MockClock) -> None:
     async with open_two(None) as (near, _):
         with pytest.raises(BadRequest, match="answers no calls"):
             await near.ask(Tell())
 
 
-async def test_too_many_calls_at_once_are_busy_and_hurt_no_other() -> None:
+async def test_too_many_calls_at_once_are_busy_and_hurt_no_other(autojump_clock: MockClock) -> None:
     seen = Recorder()
     async with open_two(seen) as (near, _), trio.open_nursery() as nursery:
         for _ in range(MAX_OPEN):
@@ -245,7 +247,7 @@ async def test_too_many_calls_at_once_are_busy_and_hurt_no_other() -> None:
 # The end of the connection.
 
 
-async def test_a_lost_connection_ends_all_waiting_calls_and_cancels_all_handlers() -> None:
+async def test_a_lost_connection_ends_all_waiting_calls_and_cancels_all_handlers(autojump_clock: MockClock) -> None:
     seen = Recorder()
     async with open_with_stranger(seen) as (ours, stranger):
         await stranger.says(*(Ask(number, "tell", NOTHING) for number in (1, 3, 5)))
@@ -266,7 +268,7 @@ async def test_a_lost_connection_ends_all_waiting_calls_and_cancels_all_handlers
         assert ours.closed
 
 
-async def test_whoever_asks_after_the_end_is_told_why_it_ended() -> None:
+async def test_whoever_asks_after_the_end_is_told_why_it_ended(autojump_clock: MockClock) -> None:
     channel = FailingChannel()
     async with open_conversation(channel, opener=True) as ours:
         channel.fail(Gone("the machine fell asleep"))
@@ -279,7 +281,7 @@ async def test_whoever_asks_after_the_end_is_told_why_it_ended() -> None:
 
 
 @pytest.mark.parametrize("kind", [Gone, Refused, Busy, LoopsyError])
-async def test_whatever_the_channel_ends_with_is_what_calls_raise(kind: type[LoopsyError]) -> None:
+async def test_whatever_the_channel_ends_with_is_what_calls_raise(autojump_clock: MockClock, kind: type[LoopsyError]) -> None:
     channel = FailingChannel()
     async with open_conversation(channel, opener=True) as ours, trio.open_nursery() as nursery:
 
@@ -295,7 +297,7 @@ async def test_whatever_the_channel_ends_with_is_what_calls_raise(kind: type[Loo
     assert channel.closed_with[0] == "bye"
 
 
-async def test_an_ended_conversation_does_not_remember_everybody_who_still_asked() -> None:
+async def test_an_ended_conversation_does_not_remember_everybody_who_still_asked(autojump_clock: MockClock) -> None:
     channel = FailingChannel()
     async with open_conversation(channel, opener=True) as ours:
         channel.fail(Gone("lost"))
@@ -309,7 +311,7 @@ async def test_an_ended_conversation_does_not_remember_everybody_who_still_asked
     assert frames < 20
 
 
-async def test_leaving_the_block_ends_the_calls_of_the_other_side() -> None:
+async def test_leaving_the_block_ends_the_calls_of_the_other_side(autojump_clock: MockClock) -> None:
     async with open_two(never) as (near, far), trio.open_nursery() as nursery:
 
         @nursery.start_soon
@@ -323,6 +325,7 @@ async def test_leaving_the_block_ends_the_calls_of_the_other_side() -> None:
 
 
 async def test_a_broken_protocol_ends_the_connection_with_one_warning(
+    autojump_clock: MockClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     seen = Recorder()
@@ -339,7 +342,7 @@ async def test_a_broken_protocol_ends_the_connection_with_one_warning(
     assert "not the other side's to open" in record.message
 
 
-async def test_a_broken_protocol_is_told_to_the_transport() -> None:
+async def test_a_broken_protocol_is_told_to_the_transport(autojump_clock: MockClock) -> None:
     channel = FailingChannel()
     async with open_conversation(channel, opener=True) as ours:
         channel.fail(ProtocolViolation("garbage"))
@@ -351,7 +354,7 @@ async def test_a_broken_protocol_is_told_to_the_transport() -> None:
 # Silence.
 
 
-async def test_a_peer_that_falls_silent_is_gone_after_half_a_minute() -> None:
+async def test_a_peer_that_falls_silent_is_gone_after_half_a_minute(autojump_clock: MockClock) -> None:
     async with open_with_stranger() as (ours, stranger):
         began = trio.current_time()
         assert await stranger.hears() == Ping(1)
@@ -362,7 +365,7 @@ async def test_a_peer_that_falls_silent_is_gone_after_half_a_minute() -> None:
         assert trio.current_time() - began == pytest.approx(30)
 
 
-async def test_a_peer_that_answers_pings_is_there_for_ever() -> None:
+async def test_a_peer_that_answers_pings_is_there_for_ever(autojump_clock: MockClock) -> None:
     async with open_with_stranger() as (ours, stranger):
         for _ in range(20):
             ping = await stranger.hears()
@@ -372,7 +375,7 @@ async def test_a_peer_that_answers_pings_is_there_for_ever() -> None:
         assert not ours.closed
 
 
-async def test_a_peer_that_talks_is_not_asked_for_signs_of_life() -> None:
+async def test_a_peer_that_talks_is_not_asked_for_signs_of_life(autojump_clock: MockClock) -> None:
     async with open_with_stranger() as (ours, stranger):
         for _ in range(10):
             await trio.sleep(14)
@@ -381,14 +384,14 @@ async def test_a_peer_that_talks_is_not_asked_for_signs_of_life() -> None:
         assert not ours.closed
 
 
-async def test_two_idle_sides_stay_together() -> None:
+async def test_two_idle_sides_stay_together(autojump_clock: MockClock) -> None:
     async with open_two() as (near, far):
         await trio.sleep(900)
         assert await near.ask(Tell(text="hi")) == Told("tell:hi")
         assert not far.closed
 
 
-async def test_a_call_may_take_longer_than_any_silence() -> None:
+async def test_a_call_may_take_longer_than_any_silence(autojump_clock: MockClock) -> None:
     async def slow(_asked: Asked) -> Told:
         await trio.sleep(600)
         return Told("at last")
@@ -397,7 +400,7 @@ async def test_a_call_may_take_longer_than_any_silence() -> None:
         assert await near.ask(Tell()) == Told("at last")
 
 
-async def test_a_peer_that_stops_reading_and_writing_is_gone_all_the_same() -> None:
+async def test_a_peer_that_stops_reading_and_writing_is_gone_all_the_same(autojump_clock: MockClock) -> None:
     async with open_with_stranger(streams=lockstep_stream_pair) as (ours, _):
         async with ours.open_call(Tell()) as call:
             with pytest.raises(Gone):
@@ -408,7 +411,7 @@ async def test_a_peer_that_stops_reading_and_writing_is_gone_all_the_same() -> N
 # Last words.
 
 
-async def test_an_answer_given_right_before_leaving_arrives() -> None:
+async def test_an_answer_given_right_before_leaving_arrives(autojump_clock: MockClock) -> None:
     one, other = channels(lockstep_stream_pair)
     done = trio.Event()
 
@@ -428,7 +431,7 @@ async def test_an_answer_given_right_before_leaving_arrives() -> None:
             await near.wait_closed()
 
 
-async def test_everything_queued_before_leaving_arrives() -> None:
+async def test_everything_queued_before_leaving_arrives(autojump_clock: MockClock) -> None:
     async with open_with_stranger(opener=True, streams=lockstep_stream_pair) as (ours, stranger):
         async with trio.open_nursery() as nursery:
             heard: list[object] = []
@@ -452,7 +455,7 @@ async def test_everything_queued_before_leaving_arrives() -> None:
             await trio.aclose_forcefully(stranger.stream)
 
 
-async def test_a_goodbye_to_somebody_who_does_not_read_has_an_end() -> None:
+async def test_a_goodbye_to_somebody_who_does_not_read_has_an_end(autojump_clock: MockClock) -> None:
     one, _other = channels(lockstep_stream_pair)
     began = trio.current_time()
     async with open_conversation(one, opener=True) as ours:
@@ -461,7 +464,7 @@ async def test_a_goodbye_to_somebody_who_does_not_read_has_an_end() -> None:
     assert 2 <= trio.current_time() - began <= 4.5
 
 
-async def test_leaving_with_nothing_to_say_takes_no_time() -> None:
+async def test_leaving_with_nothing_to_say_takes_no_time(autojump_clock: MockClock) -> None:
     one, _other = channels(lockstep_stream_pair)
     began = trio.current_time()
     async with open_conversation(one, opener=True):
@@ -469,7 +472,7 @@ async def test_leaving_with_nothing_to_say_takes_no_time() -> None:
     assert trio.current_time() == began
 
 
-async def test_leaving_with_an_error_says_no_goodbye_and_raises_it() -> None:
+async def test_leaving_with_an_error_says_no_goodbye_and_raises_it(autojump_clock: MockClock) -> None:
     one, _other = channels(lockstep_stream_pair)
     began = trio.current_time()
     with pytest.raises(NotFound, match="my own"), one_error():
@@ -480,7 +483,7 @@ async def test_leaving_with_an_error_says_no_goodbye_and_raises_it() -> None:
     assert trio.current_time() == began
 
 
-async def test_a_reply_of_bytes_that_are_no_messagepack_is_refused() -> None:
+async def test_a_reply_of_bytes_that_are_no_messagepack_is_refused(autojump_clock: MockClock) -> None:
     async with open_with_stranger(opener=True) as (ours, stranger), trio.open_nursery() as nursery:
 
         @nursery.start_soon
