@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
@@ -91,6 +92,7 @@ class _Following:
         self._viewing = viewing
         self._terminal = terminal
         self._nursery = nursery
+        self._was_attached = False
         self._lost_at: float | None = None
         self._showing: trio.CancelScope | None = None
         # What is to be told to the session, as soon as there is a connection.
@@ -100,7 +102,8 @@ class _Following:
         # Whether the session's terminal is as large as ours, and the sizes we asked it to have.
         self._in_step = True
         self._wished: deque[tuple[int, int]] = deque(maxlen=64)
-        self._cover: str | None = None  # a message of ours that lies over the screen
+        self._spoiled = False  # what is on the screen is not what should be there
+        self._cover: str | None = None  # a message of ours that lies over it
 
     def finish(self, outcome: Outcome) -> None:
         """End it all, unless it has ended already."""
@@ -112,21 +115,21 @@ class _Following:
 
     async def show(self) -> None:
         """Show the session, over as many connections as it takes."""
-        connected_once = False
         while True:
             try:
                 async with open_client(self._home) as client:
                     await self._show_on(client)
             except LoopsyError as error:
-                connected_once = connected_once or self._lost_at is not None
-                if not connected_once:
+                if not self._was_attached:
                     raise
                 await self._wait_for_another(error)
 
     async def _wait_for_another(self, error: LoopsyError) -> None:
         """Pause before the next connection is tried, if there is any hope."""
-        assert self._lost_at is not None
-        silence = trio.current_time() - self._lost_at
+        now = trio.current_time()
+        if self._lost_at is None:
+            self._lost_at = now
+        silence = now - self._lost_at
         if silence > PATIENCE or not isinstance(error, Gone):
             self.finish(Lost(str(error)))
         elif silence > SOON and self._cover is None:
@@ -137,24 +140,41 @@ class _Following:
 
     async def _show_on(self, client: Client) -> None:
         """Show the session over one connection; it ends with an error or cancelled."""
-        while True:
-            if self._cover is not None:
-                self._viewing.spoiled()
-            size = self._terminal.size
-            with trio.CancelScope() as self._showing:
-                async with client.attach(self._viewing, cols=size[0], rows=size[1]) as opened:
-                    attached, first = opened
-                    self._wished.append(size)
-                    self._size_due = self._terminal.size != size
-                    try:
-                        # Within the call: what is typed when it has ended must wait for the next.
-                        async with trio.open_nursery() as nursery:
-                            nursery.start_soon(self._tell, attached)
-                            if first is not None:
-                                await self._draw(first)
-                            await self._show_all(attached)
-                    finally:
-                        self._lost_at = trio.current_time()
+        former = AsyncExitStack()
+        try:
+            while True:
+                size = self._terminal.size
+                if self._spoiled or self._cover is not None:
+                    self._viewing.spoiled()
+                    self._spoiled = False
+                current = AsyncExitStack()
+                try:
+                    attached, first = await current.enter_async_context(
+                        client.attach(self._viewing, cols=size[0], rows=size[1])
+                    )
+                finally:
+                    # Not before: whoever leaves and comes again stands behind the other viewers,
+                    # and the terminal's size is no longer theirs to choose.
+                    await former.aclose()
+                former = current
+                self._was_attached, self._lost_at = True, None
+                self._wished.append(size)
+                self._size_due = self._terminal.size != size
+                await self._show_attached(attached, first)
+        finally:
+            await former.aclose()
+
+    async def _show_attached(self, attached: Attached, first: Drawn | None) -> None:
+        """Show the session until the screen must be drawn anew."""
+        with trio.CancelScope() as self._showing:
+            # The call outlives these: what is typed when it has ended must wait for the next.
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._tell, attached)
+                if first is not None:
+                    await self._draw(first)
+                if self._spoiled:
+                    self._showing.cancel()
+                await self._show_all(attached)
 
     async def _show_all(self, attached: Attached) -> None:
         write = self._terminal.write
@@ -188,7 +208,7 @@ class _Following:
             self._redraw()
 
     def _redraw(self) -> None:
-        self._viewing.spoiled()
+        self._spoiled = True
         if self._showing is not None:
             self._showing.cancel()
 

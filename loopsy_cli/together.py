@@ -138,7 +138,7 @@ class _Report:
             status = await self._client.status()
             self._paired = status.phones > 0
             nursery.start_soon(self._keep_printing)
-            nursery.start_soon(self._keep_offering, status)
+            nursery.start_soon(self._keep_offering, status, nursery)
             async for event in events:
                 self._note(event)
                 if not self._plan.as_json and (line := _line(event)):
@@ -150,7 +150,7 @@ class _Report:
         async for write in self._printing:
             await trio.to_thread.run_sync(_print_now, write, abandon_on_cancel=True)
 
-    async def _keep_offering(self, status: Status) -> None:
+    async def _keep_offering(self, status: Status, nursery: trio.Nursery) -> None:
         """Keep an offer open until somebody has paired; show each."""
         offer = await self._offer()
         if self._plan.as_json:
@@ -158,7 +158,7 @@ class _Report:
             return
         await self._print.send(partial(self._show_first, offer))
         if self._plan.browser:
-            await open_in_browser(self._link(offer), self._plan.folder)
+            nursery.start_soon(open_in_browser, self._link(offer), self._plan.folder)
         while True:
             with trio.move_on_after(offer.expires_at - time.time()):
                 await self._offer_over.wait()

@@ -55,6 +55,13 @@ _TURNED_AWAY: Final = ("wrong_code", "offer_gone", "unknown_key", "revoked")
 _log = logging.getLogger("loopsy.test")
 
 
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait, within `PATIENCE`, until `holds()`: for what the system does without telling us."""
+    with trio.fail_after(PATIENCE):
+        while not holds():
+            await trio.sleep(0.01)  # noqa: ASYNC110 - see above
+
+
 # Channels.
 
 

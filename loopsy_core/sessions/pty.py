@@ -80,23 +80,27 @@ class Pty:
             size += count
         return bytes(self._view[:size]) if size else None
 
-    async def write_some(self, data: memoryview) -> int:
-        """Write as much of `data` as fits now, waiting until something does; return how much.
+    def write_some_nowait(self, data: memoryview) -> int:
+        """Write as much of `data` as fits now and return how much: 0 when nothing does.
 
-        Returns the whole length when nobody reads any more. A checkpoint only if it has to
-        wait; cancelled, it has written nothing.
+        Returns the whole length when nobody reads any more.
         """
-        while True:
-            if self._fd < 0:
-                raise trio.ClosedResourceError
-            try:
-                return os.write(self._fd, data)
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._fd)
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
-                return len(data)
+        if self._fd < 0:
+            raise trio.ClosedResourceError
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return len(data)
+
+    async def wait_writable(self) -> None:
+        """Wait until something fits; raises `trio.ClosedResourceError` when it is closed."""
+        if self._fd < 0:
+            raise trio.ClosedResourceError
+        await trio.lowlevel.wait_writable(self._fd)
 
     def write_nowait(self, data: bytes) -> None:
         """Write what fits and drop the rest."""

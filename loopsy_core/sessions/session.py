@@ -51,6 +51,8 @@ MAX_RESIZES: Final = 256
 """Size changes that a resuming viewer can be told of; with more between, it gets a picture."""
 HANG_UP_PATIENCE: Final = 3.0
 """Seconds between SIGHUP and SIGKILL."""
+GOODBYE: Final = 1.0
+"""Seconds that a program has to end when its host leaves; then nobody is there to insist."""
 LAST_WORDS: Final = 0.1
 """Seconds of silence after which an ended program has no more output under way."""
 MAX_LAST_WORDS: Final = 1 << 20
@@ -126,18 +128,26 @@ class Session:
         try:
             try:
                 process = await spawn_on_terminal(self._program, far)
-            finally:
+            except BaseException:
                 os.close(far)
+                raise
             self._pty, self._process = pty, process
             task_status.started()
             try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._read_output, pty)
-                    await process.wait()
-                    nursery.cancel_scope.cancel()
+                try:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._read_output, pty)
+                        await process.wait()
+                        nursery.cancel_scope.cancel()
+                finally:
+                    # Not before: a program may let go of its terminal, and open it again later to
+                    # ask for a password. Without the far side ours would have ended by then.
+                    os.close(far)
                 await self._read_last_words(pty)
             finally:
                 self._signal(signal.SIGHUP)
+                with trio.move_on_after(GOODBYE, shield=True):
+                    await process.wait()  # when we are cancelled; else it has ended already
                 self._finish(process.returncode)
         finally:
             self._pty = None
@@ -255,10 +265,7 @@ class Session:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._hear, asked, request.viewer, viewer)
-                typed = self._typed.setdefault(request.viewer, request.typed)
-                self._typed.move_to_end(request.viewer)
-                if len(self._typed) > MAX_REMEMBERED_VIEWERS:
-                    self._typed.popitem(last=False)
+                typed = self._remember_typed(request.viewer, request.typed)
                 await self._show(asked, viewer, request, typed)
                 nursery.cancel_scope.cancel()
         finally:
@@ -267,6 +274,14 @@ class Session:
                 self._settle_size()
                 self._on_change()
         return AttachReply(self._exit_code)
+
+    def _remember_typed(self, viewer_id: bytes, told: int) -> int:
+        """Return how much this viewer has typed; only those that have left are ever forgotten."""
+        typed = self._typed.setdefault(viewer_id, told)
+        self._typed.move_to_end(viewer_id)
+        if len(self._typed) > MAX_REMEMBERED_VIEWERS:
+            del self._typed[next(each for each in self._typed if each not in self._viewers)]
+        return typed
 
     async def _show(self, asked: Asked, viewer: Viewer, request: AttachSession, typed: int) -> None:
         if not self._can_resume(request):
@@ -342,7 +357,8 @@ class Session:
                 await self._type(viewer_id, viewer, piece)
 
     async def _type(self, viewer_id: bytes, viewer: Viewer, data: bytes) -> None:
-        if next(reversed(self._viewers)) != viewer_id and viewer_id in self._viewers:
+        here = self._viewers.get(viewer_id) is viewer
+        if here and next(reversed(self._viewers)) != viewer_id:
             self._viewers.move_to_end(viewer_id)
             self._settle_size()
         view = memoryview(data)
@@ -351,9 +367,14 @@ class Session:
                 if self._viewers.get(viewer_id) is not viewer:
                     raise Gone("the viewer has reconnected")
                 pty = self._pty
-                written = len(view) if pty is None else await pty.write_some(view)
+                written = len(view) if pty is None else pty.write_some_nowait(view)
+                if pty is not None and not written:
+                    with contextlib.suppress(trio.ClosedResourceError):  # the program has ended
+                        await pty.wait_writable()
+                    continue
                 view = view[written:]
-                # Counted right after it is written, with no await between: exactly once.
+                # Looked at, written and counted with no await between: exactly once, also when
+                # the viewer has come back meanwhile and was told the count.
                 total = self._typed.get(viewer_id, 0) + written
                 self._typed[viewer_id] = total
                 if viewer.note_typed(total):

@@ -29,6 +29,12 @@ SEQ = (
     " echo all-$((40+2))-done\n"
 )
 
+# Every colour at once, as a line of spaces.
+RAINBOW = (
+    "for i in $(seq 0 71); do"
+    " printf '\\e[48;2;%d;%d;%dm ' $((i*3)) $((215-i*3)) $((120+i)); done; printf '\\e[0m\\n'"
+)
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Generator[Path]:
@@ -81,7 +87,7 @@ def test_a_shell_in_the_browser_from_pairing_to_revoking(home: Path, tmp_path: P
             thumb.picture("phone-after-the-cut")
 
             thumb.resize(DESKTOP)
-            thumb.type("clear; ls --color=always /usr\n")
+            thumb.type(f"clear; ls -l --color=always /usr; {RAINBOW}\n")
             thumb.wait_for(lambda lines: any("share" in line for line in lines), "a listing")
             thumb.picture("desktop-shell")
             page.get_by_test_id("back").first.click()

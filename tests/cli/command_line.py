@@ -142,6 +142,10 @@ class Screen:
         self.child.expect(pattern)
         self.output += self.child.before + self.child.after
 
+    def pause(self) -> None:
+        """Let the program work for a moment, for what leaves no trace on its terminal."""
+        self.child.expect([pexpect.TIMEOUT], timeout=0.05)
+
     def wait_attached(self) -> None:
         """Wait until a session is drawn."""
         self.expect(rb"\x1b\[H\x1b\[2J")

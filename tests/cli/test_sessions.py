@@ -129,6 +129,23 @@ def test_a_new_size_of_the_window_reaches_the_program(loopsy: CommandLine) -> No
     assert shell.exit_code() == 0
 
 
+def test_the_screen_is_drawn_anew_when_the_session_takes_our_size_back(
+    loopsy: CommandLine,
+) -> None:
+    first = loopsy.on_terminal("shell", "--name", "pet", "--", "cat")
+    first.wait_attached()
+    second = loopsy.on_terminal("attach", "pet", rows=30, cols=100)
+    second.wait_attached()
+    second.type(b"wide\r")
+    second.expect(b"wide")
+    first.expect(b"wide")
+    assert "100x30" in loopsy.say("list")
+    first.type(b"narrow\r")
+    first.wait_attached()
+    first.expect(b"narrow")
+    assert "80x24" in loopsy.say("list")
+
+
 def test_a_window_without_a_size_counts_as_80_by_24(loopsy: CommandLine) -> None:
     shell = loopsy.on_terminal("shell", "--", "sh", "-c", "stty size", rows=0, cols=0)
     assert shell.exit_code() == 0

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import stat
+import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -143,6 +144,31 @@ def test_another_relay_is_not_given_up_silently(loopsy: CommandLine) -> None:
     loopsy.say("init")
     loopsy.home.config.write_text("relay: {url: 'https://relay.example'}\n")
     assert "https://relay.example" in loopsy.complaint("up", "--port", "0", exit_code=1)
+
+
+def test_the_browser_gets_a_private_file_and_no_secret(loopsy: CommandLine) -> None:
+    told = loopsy.folder / "told"
+    browser = loopsy.folder / "browser"
+    browser.write_text(
+        f'#!/bin/sh\nstat -c %a "${{1#file://}}" > {told}.new\necho "$1" >> {told}.new\n'
+        f'cat "${{1#file://}}" >> {told}.new\nmv {told}.new {told}\n'
+    )
+    browser.chmod(0o700)
+    loopsy.environment |= {"DISPLAY": ":99", "BROWSER": f"{browser} %s &"}
+    loopsy.environment.pop("SSH_CONNECTION", None)
+    screen = loopsy.on_terminal("up", "--port", "0")
+    screen.expect(rb"(http://\S+/app)#(1,\S+)\r\n")
+    app, secret = (group.decode() for group in screen.child.match.groups())
+    deadline = time.monotonic() + 30
+    while not told.exists() and time.monotonic() < deadline:
+        screen.pause()
+    mode, address, *page = told.read_text().splitlines()
+    assert mode == "600"
+    assert address.startswith("file:///")
+    assert f'content="0;url={app}#{secret}"' in "\n".join(page)
+    screen.type(b"\x03")
+    assert screen.exit_code() == 0
+    assert not (loopsy.home.relay_dir / "open.html").exists()
 
 
 def test_coming_back_keeps_the_pairing(loopsy: CommandLine) -> None:

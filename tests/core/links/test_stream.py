@@ -19,6 +19,8 @@ from tests.play import bounded
 from tests.vectors.write import fill
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from trio.testing import MockClock
 
 HALF = WINDOW // 2
@@ -318,11 +320,11 @@ async def test_an_answer_wakes_whoever_still_wants_to_send(autojump_clock: MockC
             for send in (lambda: call.send(bytes(2 * WINDOW)), lambda: call.send_item(bytes(HALF))):
 
                 @nursery.start_soon
-                async def wait(send: object = send) -> None:
+                async def wait(send: Callable[[], Awaitable[None]] = send) -> None:
                     with pytest.raises(Gone, match="over"):
                         await send()
 
-            await wait_all_tasks_blocked()
+                await wait_all_tasks_blocked()
             answering.set()
         with pytest.raises(Gone, match="over"):
             await call.send(b"x")
@@ -341,7 +343,7 @@ async def test_a_fault_wakes_senders_and_receivers(autojump_clock: MockClock) ->
             for wait_for in (lambda: call.send(bytes(2 * WINDOW)), call.receive, call.answer):
 
                 @nursery.start_soon
-                async def wait(wait_for: object = wait_for) -> None:
+                async def wait(wait_for: Callable[[], Awaitable[object]] = wait_for) -> None:
                     with pytest.raises(Refused):
                         await wait_for()
 
@@ -353,22 +355,29 @@ async def test_a_lost_connection_wakes_senders_and_receivers_on_both_sides(
     autojump_clock: MockClock,
 ) -> None:
     seen = Recorder()
-    async with open_two(seen) as (near, far), near.open_call(Tell()) as call:
+    async with (
+        open_two(seen) as (near, far),
+        near.open_call(Tell(text="a")) as silent,
+        near.open_call(Tell(text="b")) as full,
+        trio.open_nursery() as nursery,
+    ):
         await wait_all_tasks_blocked()
-        [asked] = seen.asked
-        async with trio.open_nursery() as nursery:
-            for stream in (call, asked):
-                for wait_for in (lambda s=stream: s.send(bytes(2 * WINDOW)), stream.receive):
+        silent_there, full_there = sorted(seen.asked, key=lambda asked: bytes(asked.params))
+        for waits in (
+            silent.receive,
+            silent_there.receive,
+            lambda: full.send(bytes(2 * WINDOW)),
+            lambda: full_there.send(bytes(2 * WINDOW)),
+        ):
 
-                    @nursery.start_soon
-                    async def wait(wait_for: object = wait_for) -> None:
-                        with pytest.raises(Gone):
-                            await wait_for()
-                            await wait_for()  # the first may have been there already
+            @nursery.start_soon
+            async def wait(waits: Callable[[], Awaitable[object]] = waits) -> None:
+                with pytest.raises(Gone):
+                    await waits()
 
-            await wait_all_tasks_blocked()
-            far.lose(Gone("a cable was pulled"))
-            near.lose(Gone("a cable was pulled"))
+        await wait_all_tasks_blocked()
+        far.lose(Gone("a cable was pulled"))
+        near.lose(Gone("a cable was pulled"))
 
 
 async def test_whoever_asked_can_be_waited_for_to_leave(autojump_clock: MockClock) -> None:

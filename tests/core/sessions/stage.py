@@ -28,11 +28,11 @@ from loopsy_core.wire import (
 from tests.world import PATIENCE, open_talk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from loopsy_core.links import Call
     from loopsy_core.sessions.registry import Sessions
-    from loopsy_core.wire import AttachedItem
+    from loopsy_core.wire import AttachedItem, Raw
     from tests.world import MemoryChannel
 
 PROMPT: Final = b"#"
@@ -129,7 +129,7 @@ class Seat:
     async def wish(self, cols: int, rows: int) -> None:
         await self._call.send_item(Resize(cols, rows))
 
-    async def answer(self) -> object:
+    async def answer(self) -> Raw:
         """Return what the call was answered with, or raise its fault."""
         return await self._call.answer()
 
@@ -195,6 +195,17 @@ class Stage:
             assert isinstance(first, Resumed | Drawing)
             seat.first = first
             yield seat
+
+    async def until(
+        self, session: SessionInfo, holds: Callable[[SessionInfo], bool]
+    ) -> SessionInfo:
+        """Wait until what the list says of `session` holds; return it."""
+        async with self.client.watch_sessions() as lists:
+            async for now in lists:
+                for each in now.sessions:
+                    if each.id == session.id and holds(each):
+                        return each
+        raise AssertionError("the list came to its end")
 
     def info(self, session: SessionInfo) -> SessionInfo:
         """Return a session as it is now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import resource
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 import trio
@@ -13,10 +13,7 @@ from loopsy_core.errors import BadRequest, NotFound
 from loopsy_core.sessions.screen import Screen
 from loopsy_core.sessions.session import LOG_SIZE, MAX_VIEWERS
 from loopsy_core.wire import Picture, Resized, Resumed, Typed
-from tests.core.sessions.stage import PROMPT, Drawing, Seat, Stage, open_stage
-
-if TYPE_CHECKING:
-    from loopsy_core.wire import SessionInfo
+from tests.core.sessions.stage import PROMPT, Drawing, Seat, open_stage
 
 MEBIBYTE: Final = 1 << 20
 
@@ -166,14 +163,7 @@ async def test_viewers_are_counted_and_limited() -> None:
                 async with stage.attach(session):
                     pass
             leave.set()
-        await until_nobody_looks(stage, session)
-
-
-async def until_nobody_looks(stage: Stage, session: SessionInfo) -> None:
-    async with stage.client.watch_sessions() as lists:
-        async for now in lists:
-            if now.sessions[0].id == session.id and now.sessions[0].viewers == 0:
-                return
+        await stage.until(session, lambda now: now.viewers == 0)
 
 
 # Falling behind.
@@ -229,9 +219,10 @@ async def test_a_key_acts_at_once_although_the_viewer_lags() -> None:
     async with open_stage() as stage:
         session = await stage.start("sh", "-c", "stty -echo; printf '#'; yes; echo over")
         async with stage.attach(session) as seat:
-            while seat.offset < 2 * LOG_SIZE:
+            while seat.offset < 300_000:
                 await seat.next()
-            await seat.type(b"\x03")
+            await seat.type(b"\x03")  # and from here on nothing is read until it has ended
+            await stage.until(session, lambda now: not now.alive)
             ended = await seat.until_ended()
             assert ended.exit_code == -2
 
