@@ -45,7 +45,7 @@ async def local_and_sealed() -> AsyncGenerator[tuple[Client, Client]]:
         relay, _ = stack.enter_context(running_relay(home.root))
         local = await stack.enter_async_context(running_node(home))
         await use_relay(local, relay)
-        phone = await pair_phone(local, relay)
+        phone = await pair_phone(local)
         yield local, await stack.enter_async_context(phone.connected())
 
 

@@ -22,7 +22,7 @@ async def main() -> None:
         idle = resident(pid)
         local = await stack.enter_async_context(running_node(home))
         await use_relay(local, relay)
-        phones = [await pair_phone(local, relay) for _ in range(PAIRED)]
+        phones = [await pair_phone(local) for _ in range(PAIRED)]
         await trio.sleep(0.5)
         before = resident(pid)
         for phone in phones:

@@ -20,6 +20,7 @@ __all__ = ["describe"]
 
 WIDEST: Final = 80
 """Columns of help texts; longer lines read badly, however wide the terminal is."""
+_HOLD: Final = "\N{NO-BREAK SPACE}"
 
 
 class _Row(NamedTuple):
@@ -44,11 +45,12 @@ def describe(name: str, function: Callable[..., object]) -> str:
             case _:
                 arguments.append(row)
     width = min(WIDEST, shutil.get_terminal_size().columns)
-    usage = " ".join(
-        ["Usage: loopsy", name, *(row.usage for row in (*arguments, *options, *behind))]
-    )
+    # A space that does not break holds an option and its value together.
+    usage = [row.usage.replace(" ", _HOLD) for row in (*arguments, *options, *behind)]
+    usage_line = " ".join(["Usage: loopsy", name, *usage])
+    wrapped = textwrap.fill(usage_line, width, subsequent_indent="    ", break_on_hyphens=False)
     parts = [
-        textwrap.fill(usage, width, subsequent_indent="    ", break_on_hyphens=False),
+        wrapped.replace(_HOLD, " "),
         _paragraphs(inspect.getdoc(function) or "", width),
     ]
     for title, rows in (("Arguments", [*arguments, *behind]), ("Options", options)):
@@ -65,6 +67,8 @@ def _row(parameter: inspect.Parameter, hint: object) -> _Row:
     text = option.help if option else ""
     if get_origin(kind) is Literal:
         text += f" One of: {', '.join(map(str, get_args(kind)))}."
+    if parameter.default and isinstance(parameter.default, str | int) and kind is not bool:
+        text += f" Default: {parameter.default}."
     name = parameter.name.replace("_", "-")
     metavar = (option and option.metavar) or name.upper()
     match parameter.kind:

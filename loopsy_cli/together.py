@@ -91,8 +91,10 @@ async def run_together(plan: Plan) -> list[SessionInfo]:
             url = f"http://{plan.address}:{port}"
             async with open_node(plan.home) as node, trio.open_nursery() as nursery:
                 nursery.start_soon(stop_on_signals, node.stop_soon, signals)
-                _check_relay((await node.status()).relay.url, url, plan.folder / _ADDRESS)
-                linked = await node.use_relay(url, config.registration_secret)
+                before = _read(plan.folder / _ADDRESS)
+                _check_relay((await node.status()).relay.url, url, before)
+                linked = await node.use_relay(url, config.registration_secret, moved_from=before)
+                write_private(plan.folder / _ADDRESS, url.encode())
                 if not linked.connected:
                     why = linked.problem or "it does not answer"
                     raise Gone(f"the node cannot reach its own relay at {url}: {why}")
@@ -105,15 +107,14 @@ async def run_together(plan: Plan) -> list[SessionInfo]:
     return living
 
 
-def _check_relay(known: str | None, url: str, ours: Path) -> None:
-    """See that no other relay is given up for ours at `url`; the file `ours` says where it was."""
-    if known is not None and known not in (url, _read(ours)):
+def _check_relay(known: str | None, url: str, before: str | None) -> None:
+    """See that no other relay is given up for ours, which is at `url` and was at `before`."""
+    if known is not None and known not in (url, before):
         raise Misconfigured(
             f"this home uses the relay {known}, and its phones come through that: `loopsy start`"
             " runs the node with it. To have a relay here instead, run `loopsy start`,"
             " `loopsy relay unset` and `loopsy stop` first"
         )
-    write_private(ours, url.encode())
 
 
 class _Report:

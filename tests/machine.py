@@ -100,7 +100,7 @@ class Phone:
     """A paired phone: what it needs to call its node."""
 
     def __init__(self, relay: str, bearer: str, private: bytes, node: bytes) -> None:
-        self._relay = relay
+        self.relay = relay
         self._bearer = bearer
         self._private = private
         self._node = node
@@ -108,9 +108,9 @@ class Phone:
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[Client]:
         """Call the node through the relay, sealed."""
-        greeting = greet(self._private, self._node, Introduction("bench", "0"))
+        greeting = greet(self._private, self._node, Introduction("phone", "0"))
         async with (
-            open_sealed_by_relay(self._relay, self._bearer, greeting) as (channel, _),
+            open_sealed_by_relay(self.relay, self._bearer, greeting) as (channel, _),
             open_conversation(channel, opener=True) as conversation,
         ):
             yield Client(conversation)
@@ -121,23 +121,28 @@ async def use_relay(client: Client, relay: str) -> None:
     await client.ask(ConfigureRelay(url=relay))
 
 
-async def pair_phone(client: Client, relay: str) -> Phone:
+async def pair_phone(client: Client) -> Phone:
     """Pair a phone with the node through the relay that it uses."""
     offered = await client.ask(OfferPairing())
-    link = PairLink.parse(offered.pair_url)
-    redeemed = await RelayApi(relay).redeem(link.token, "bench")
+    return await take_offer(offered.pair_url, offered.code)
+
+
+async def take_offer(pair_url: str, code: str) -> Phone:
+    """Pair as the phone that was given this link and code."""
+    link = PairLink.parse(pair_url)
+    redeemed = await RelayApi(link.relay).redeem(link.token, "phone")
     private = os.urandom(32)
     node = parse_peer_id(link.node)
     greeting = greet_with_offer(
         private,
         node,
         offer_id(link.secret),
-        pairing_key(link.secret, offered.code),
-        Introduction("bench", "0"),
+        pairing_key(link.secret, code),
+        Introduction("phone", "0"),
     )
     async with (
-        open_sealed_by_relay(relay, redeemed.bearer, greeting) as (channel, _),
+        open_sealed_by_relay(link.relay, redeemed.bearer, greeting) as (channel, _),
         open_conversation(channel, opener=True) as conversation,
     ):
         await Client(conversation).status()
-    return Phone(relay, redeemed.bearer, private, node)
+    return Phone(link.relay, redeemed.bearer, private, node)

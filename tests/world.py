@@ -10,7 +10,7 @@ import logging
 import secrets
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 import trio
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -25,6 +25,7 @@ from loopsy_core.sessions.host import serve_host
 from loopsy_core.wire import (
     Hello,
     Introduction,
+    OfferPairing,
     PairLink,
     RelayStatus,
     greet,
@@ -58,8 +59,8 @@ _log = logging.getLogger("loopsy.test")
 async def eventually(holds: Callable[[], bool]) -> None:
     """Wait, within `PATIENCE`, until `holds()`: for what the system does without telling us."""
     with trio.fail_after(PATIENCE):
-        while not holds():
-            await trio.sleep(0.01)  # noqa: ASYNC110 - see above
+        while not holds():  # noqa: ASYNC110
+            await trio.sleep(0.01)
 
 
 # Channels.
@@ -163,7 +164,8 @@ class Phone:
         return greet(self.private, parse_peer_id(node), self.introduction)
 
 
-Door = "Callable[[PhoneChannel], Awaitable[None]]"
+Door: TypeAlias = "Callable[[PhoneChannel], Awaitable[None]]"
+"""What serves one phone's connection: `Node.serve_phone`."""
 
 
 @asynccontextmanager
@@ -346,8 +348,6 @@ class World:
 
     async def offer(self, node: Node, preset: str = "phone") -> tuple[str, str]:
         """Have `node` offer a pairing; return its link and its code."""
-        from loopsy_core.wire import OfferPairing
-
         offer = await node.offer_pairing(OfferPairing(preset=preset))  # type: ignore[arg-type]
         return offer.pair_url, offer.code
 

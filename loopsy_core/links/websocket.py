@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 import trio
 import trio_websocket
+import wsproto.utilities
 
 from loopsy_core.errors import Busy, Gone, LoopsyError, ProtocolViolation, Refused
 from loopsy_core.kit import one_error
@@ -17,7 +18,7 @@ from loopsy_core.wire import MAX_MESSAGE
 from .channel import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 __all__ = ["WebSocketChannel", "open_websocket_channel"]
 
@@ -89,14 +90,16 @@ async def open_websocket_channel(
     """
     parts = urlsplit(url)
     with one_error():
-        async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+            reading = _Reading(nursery, url)
             try:
                 with trio.fail_after(OPENING):
                     # Ours to close: trio-websocket leaves it open when the server closed first.
+                    # By force, for a checkpoint here would put Cancelled in an error's place.
                     stream = await _connect(parts)
-                    await stack.enter_async_context(stream)
+                    stack.push_async_callback(trio.aclose_forcefully, stream)
                     socket = await trio_websocket.wrap_client_stream(
-                        nursery,
+                        cast("trio.Nursery", reading),
                         stream,
                         parts.netloc,
                         parts.path + path,
@@ -113,6 +116,7 @@ async def open_websocket_channel(
                 OSError,
             ) as error:
                 raise _unreachable(url, error) from None
+            reading.opened = True
             channel = WebSocketChannel(socket)
             try:
                 yield channel
@@ -122,13 +126,42 @@ async def open_websocket_channel(
                 nursery.cancel_scope.cancel()
 
 
+class _Reading:
+    """Runs trio-websocket's reader in a nursery, with the errors that it raises there as ours.
+
+    They are news only while the WebSocket opens (a refusal, above all). Later whoever receives is
+    told anyway, and a ping that meets our goodbye makes the reader fail for no good reason.
+    """
+
+    def __init__(self, nursery: trio.Nursery, url: str) -> None:
+        self._nursery = nursery
+        self._url = url
+        self.opened = False
+
+    def start_soon(self, read: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(self._read, read)
+
+    async def _read(self, read: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await read()
+        except (
+            trio_websocket.HandshakeError,
+            trio_websocket.ConnectionClosed,
+            wsproto.utilities.ProtocolError,
+        ) as error:
+            if not self.opened:
+                raise _unreachable(self._url, error) from None
+
+
 async def _connect(
     parts: SplitResult,
 ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
     """Open the TCP or TLS connection that an http or https address asks for."""
     host = parts.hostname or ""
     if parts.scheme == "https":
-        return await trio.open_ssl_over_tcp_stream(host, parts.port or 443)
+        stream = await trio.open_ssl_over_tcp_stream(host, parts.port or 443)
+        await stream.do_handshake()  # later, a bad certificate would pass for a relay that is slow
+        return stream
     return await trio.open_tcp_stream(host, parts.port or 80)
 
 
@@ -139,6 +172,8 @@ def _unreachable(url: str, error: Exception) -> LoopsyError:
         if error.status_code == 429:
             return Busy(f"the relay {url} asks us to wait")
         return Gone(f"{url} does not answer like a Loopsy relay (HTTP {error.status_code})")
+    if isinstance(error, trio.BrokenResourceError):
+        return Gone(f"the relay {url} cannot be reached securely: {error.__cause__}")
     if isinstance(error, OSError):
         return Gone(f"the relay {url} cannot be reached: {error.strerror or error}")
     if isinstance(error, (trio.TooSlowError, trio_websocket.ConnectionTimeout)):

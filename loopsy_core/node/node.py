@@ -111,9 +111,16 @@ class Node:
         """Offer a phone to pair, through the relay in use."""
         return await self.phones.offer(request, self.relaying)
 
-    async def use_relay(self, url: str, registration_secret: str | None = None) -> RelayStatus:
-        """Use the relay at `url`, registering there if need be."""
-        return await self.relaying.ensure(url, registration_secret)
+    async def use_relay(
+        self, url: str, registration_secret: str | None = None, *, moved_from: str | None = None
+    ) -> RelayStatus:
+        """Use the relay at `url`, registering there if need be.
+
+        `moved_from` is the address of the very same relay until now, if it had another: then
+        our account goes with it, and so do its phones. Never name another relay there, for our
+        secret is shown to the new address.
+        """
+        return await self.relaying.ensure(url, registration_secret, moved_from)
 
     def stop_soon(self) -> None:
         """Let `wait_stopped` return."""

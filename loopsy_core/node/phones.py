@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from loopsy_core.errors import Gone, LoopsyError, ProtocolViolation, Refused
+from loopsy_core.errors import LoopsyError, ProtocolViolation, Refused
 from loopsy_core.home import Identity, peer_id
 from loopsy_core.links import Channel, SealedChannel, receive_one
 from loopsy_core.peers import Book, Contact, Offer, Offers, Presence
@@ -84,6 +84,9 @@ class Phones:
                     established, offer = await self._pair(channel, knock)
                 sealed = _Proven(SealedChannel(channel, established.connection))
                 await sealed.prove()
+            contact_id = peer_id(established.remote)
+            if offer is not None:
+                await self._add(contact_id, offer, established, channel.client)
         except Refused as error:
             _log.info("a phone from %s was refused: %s", channel.address, error)
             await channel.aclose(str(error))
@@ -91,9 +94,6 @@ class Phones:
         except (ProtocolViolation, trio.TooSlowError):
             await channel.aclose("protocol")
             return
-        contact_id = peer_id(established.remote)
-        if offer is not None:
-            await self._add(contact_id, offer, established, channel.client)
         contact = self._book.get(contact_id)
         if contact is None:  # revoked while it proved itself
             await channel.aclose("unknown_key")
@@ -132,7 +132,7 @@ class Phones:
         self, contact_id: PeerId, offer: Offer, established: Established, client: str
     ) -> None:
         if not self._offers.use(offer):
-            raise Gone("the offer was used by another phone")
+            raise Refused("offer_gone")  # another phone was faster, or it was burnt meanwhile
         known = self._book.get(contact_id)
         contact = Contact(
             contact_id,

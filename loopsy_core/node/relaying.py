@@ -87,16 +87,24 @@ class Relaying:
             await self.status.wait(lambda status: status.connected or status.problem is not None)
         return self.status.value
 
-    async def ensure(self, url: str, registration_secret: str | None) -> RelayStatus:
+    async def ensure(
+        self, url: str, registration_secret: str | None, moved_from: str | None
+    ) -> RelayStatus:
         """Use the relay at `url`; register only when we have no account there, or it is void.
 
         A relay that cannot be reached now is no reason: a new account would cost all phones
-        theirs.
+        theirs. `moved_from` is where the same relay answered before: our account there is good
+        here too.
         """
         from loopsy_core.links.relay_api import parse_relay_url
 
+        url = parse_relay_url(url)
         credential = self._credential.value
-        if credential is not None and credential.url == parse_relay_url(url):
+        if credential is not None and credential.url == moved_from != url:
+            credential = msgspec.structs.replace(credential, url=url)
+            write_private(self._home.relay_credential, msgspec.json.encode(credential))
+            self._use(credential)
+        if credential is not None and credential.url == url:
             with trio.move_on_after(FIRST_TRY):
                 await self.status.wait(lambda status: status.connected or self._void == credential)
             if self._void != credential:

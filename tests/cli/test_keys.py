@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,11 +92,10 @@ def test_without_ctrl_a_everything_passes_at_once(data: bytes) -> None:
 
 
 @given(ANY_BYTES | SEQUENCES.map(b"".join))
-def test_nothing_is_invented_or_reordered(data: bytes) -> None:
+def test_nothing_is_invented(data: bytes) -> None:
     keys = Keys()
     out = b"".join(item for item in keys.feed(data) + keys.flush() if isinstance(item, bytes))
-    rest = iter(data)
-    assert all(byte in rest for byte in out)
+    assert not Counter(out) - Counter(data)
 
 
 @given(SEQUENCES, st.data())

@@ -69,7 +69,7 @@ async def test_a_marker_that_is_typed_and_printed_passes_the_relay_unseen() -> N
     ):
         async with running_node(home) as local:
             await local.ask(ConfigureRelay(url=url))
-            phone = await pair_phone(local, url)
+            phone = await pair_phone(local)
             async with phone.connected() as client:
                 shown = await _type_marker(client)
 

@@ -133,7 +133,7 @@ def test_several_that_could_be_meant_are_named_and_none_is_taken() -> None:
 def test_whoever_is_not_there_or_of_another_kind_is_not_found() -> None:
     machine = attrs.evolve(contact("kai"), kind="machine")
 
-    with pytest.raises(NotFound, match="'nobody'.*loopsy phone list"):
+    with pytest.raises(NotFound, match=r"'nobody'.*loopsy phone list"):
         of(contact()).find("nobody", "phone")
     with pytest.raises(NotFound):
         of(machine).find("kai", "phone")

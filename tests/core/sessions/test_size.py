@@ -1,0 +1,158 @@
+"""Who decides how large a terminal is: the viewer that typed last, else the one that came first."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loopsy_core.errors import BadRequest, LoopsyError
+from loopsy_core.wire import Resized, ResizeSession, StartSession
+from tests.core.sessions.stage import Stage, open_stage
+
+if TYPE_CHECKING:
+    from loopsy_core.wire import SessionInfo
+
+
+def size(stage: Stage, session: SessionInfo) -> tuple[int, int]:
+    now = stage.info(session)
+    return now.cols, now.rows
+
+
+async def test_the_first_viewer_sets_the_size_and_a_second_does_not_change_it() -> None:
+    async with open_stage() as stage:
+        session = await stage.start("cat", cols=100, rows=40)
+        assert size(stage, session) == (100, 40)
+        async with stage.attach(session, cols=90, rows=30) as first:
+            assert (first.begun.cols, first.begun.rows) == (90, 30)
+            async with stage.attach(session, cols=40, rows=20) as second:
+                assert (second.begun.cols, second.begun.rows) == (90, 30)
+                assert size(stage, session) == (90, 30)
+
+
+async def test_whoever_types_owns_the_size() -> None:
+    async with open_stage() as stage:
+        session = await stage.start("cat")
+        async with (
+            stage.attach(session, cols=90, rows=30) as first,
+            stage.attach(session, cols=40, rows=20) as second,
+        ):
+            await second.type(b"x")
+            assert await first.until_resized() == Resized(40, 20)
+            assert await second.until_resized() == Resized(40, 20)
+            await first.type(b"x")
+            assert await second.until_resized() == Resized(90, 30)
+
+
+async def test_an_owner_that_leaves_gives_the_size_back() -> None:
+    async with open_stage() as stage:
+        session = await stage.start("cat")
+        async with stage.attach(session, cols=90, rows=30) as first:
+            async with stage.attach(session, cols=40, rows=20) as second:
+                await second.type(b"x")
+                assert await first.until_resized() == Resized(40, 20)
+            assert await first.until_resized() == Resized(90, 30)
+
+
+async def test_when_the_first_leaves_the_next_that_came_owns_the_size() -> None:
+    async with open_stage() as stage:
+        session = await stage.start("cat")
+        async with stage.attach(session, cols=90, rows=30):
+            async with (
+                stage.attach(session, cols=70, rows=17) as second,
+                stage.attach(session, cols=50, rows=15) as third,
+            ):
+                seats = (second, third)
+                await third.wish(51, 16)  # nobody asked
+                await second.wish(71, 18)
+                await seats[0].type(b"")  # typing nothing is not typing
+                assert size(stage, session) == (90, 30)
+            assert size(stage, session) == (90, 30)
+        assert size(stage, session) == (90, 30)
+
+
+async def test_the_wish_of_another_waits_until_it_owns_the_size() -> None:
+    async with open_stage() as stage:
+        session = await stage.start("cat")
+        async with stage.attach(session, cols=60, rows=20) as second:
+            async with stage.attach(session, cols=90, rows=30) as first:
+                await first.type(b"x")
+                await second.until_resized()
+                await second.wish(61, 21)
+                await second.wish(62, 22)
+                await first.type(b"y\r")
+                await second.until(b"y\r\ny\r\n")
+                assert size(stage, session) == (90, 30)
+            assert await second.until_resized() == Resized(62, 22)
+
+
+async def test_a_viewer_that_only_looks_never_owns_the_size() -> None:
+    async with open_stage() as stage:
+        session = await stage.start("cat", cols=100, rows=40)
+        async with stage.attach(session, cols=10, rows=5, view_only=True) as looker:
+            assert (looker.begun.cols, looker.begun.rows) == (100, 40)
+            await looker.wish(20, 6)
+            async with stage.attach(session, cols=90, rows=30):
+                assert await looker.until_resized() == Resized(90, 30)
+            await stage.until(session, lambda now: now.viewers == 1)
+            assert size(stage, session) == (90, 30)
+
+
+async def test_an_owner_that_reconnects_still_owns_the_size() -> None:
+    async with open_stage() as stage:
+        session = await stage.start("cat")
+        viewer = secrets.token_bytes(16)
+        async with stage.attach(session, cols=60, rows=20) as other:
+            async with stage.attach(session, viewer=viewer, cols=90, rows=30) as owner:
+                await owner.type(b"x")
+                assert await other.until_resized() == Resized(90, 30)
+                # Its old connection has not been missed yet.
+                async with stage.attach(session, viewer=viewer, cols=91, rows=31) as again:
+                    assert (again.begun.cols, again.begun.rows) == (91, 31)
+
+
+async def test_the_program_hears_of_its_size() -> None:
+    async with open_stage() as stage:
+        session = await stage.shell(
+            "trap 'stty size' WINCH; printf '!'; while :; do sleep 0.01; done"
+        )
+        async with stage.attach(session) as seat:
+            await seat.go()
+            await seat.until(b"!")
+            await seat.wish(77, 33)
+            await seat.until(b"33 77\n")
+
+
+async def test_a_size_can_be_set_without_looking() -> None:
+    async with open_stage() as stage:
+        session = await stage.start("cat")
+        info = await stage.client.ask(ResizeSession(session=session.id, cols=1, rows=1000))
+        assert (info.cols, info.rows) == (1, 1000)
+
+
+@pytest.mark.parametrize(("cols", "rows"), [(0, 24), (80, 0), (1001, 24), (80, 65_000), (-1, 24)])
+async def test_a_size_that_cannot_be_is_refused(cols: int, rows: int) -> None:
+    async with open_stage() as stage:
+        with pytest.raises(BadRequest, match=r"cols|rows"):
+            await stage.client.ask(StartSession(argv=["cat"], cols=cols, rows=rows))
+        session = await stage.start("cat")
+        with pytest.raises(BadRequest, match=r"cols|rows"):
+            await stage.client.ask(ResizeSession(session=session.id, cols=cols, rows=rows))
+        assert size(stage, session) == (80, 24)
+        assert len(stage.sessions.list().sessions) == 1
+
+
+async def test_resizing_without_end_costs_a_viewer_that_does_not_read_nothing() -> None:
+    async with open_stage() as stage:
+        session = await stage.shell("yes; cat")
+        async with stage.attach(session) as owner, stage.attach(session) as asleep:
+            await owner.go()
+            for number in range(600):
+                await owner.wish(80 + number % 2, 24)
+                await owner.until_resized()
+            owner.output.clear()
+            with pytest.raises(LoopsyError):
+                await stage.client.ask(ResizeSession(session="nope", cols=1, rows=1))
+            marks = stage.sessions.find(session.id)._viewers[asleep.viewer]._marks
+            assert len(marks) <= 300
