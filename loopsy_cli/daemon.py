@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from loopsy_core.errors import Busy, Gone, NoDaemon
-from loopsy_core.home import Home, lock_file
-from loopsy_core.home.prepare import prepare_home
+from loopsy_core.home import Home, lock_file, prepare_home
 from loopsy_core.wire import EndSession, Hello, ListSessions, StopNode
 
 from .ask import ask, ask_host, node_pid
@@ -170,7 +169,9 @@ def _end_sessions(home: Home) -> list[SessionInfo]:
     if listed is None:
         return []
     alive = [info for info in listed[0].sessions if info.alive]
-    return ask_host([EndSession(session=info.id) for info in alive], home) or []
+    ended = ask_host([EndSession(session=info.id) for info in alive], home) or []
+    ask_host([StopNode()], home)  # the host is of no use any more
+    return ended
 
 
 def _stay(home: Home, *, as_json: bool) -> None:

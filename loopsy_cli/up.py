@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from loopsy_core.errors import Busy, Misconfigured
-from loopsy_core.home import Home, load_config
-from loopsy_core.home.prepare import prepare_home
+from loopsy_core.home import Home, load_config, prepare_home
 
 from .options import Json, Option
 from .relay import DEFAULT_PORT, make_relay_folder

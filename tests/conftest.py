@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import select
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.world import make_home
+from tests.world import end_holder, make_home
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -56,39 +52,3 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Home]:
     yield home
     for lock in (home.node_lock, home.host_lock):
         end_holder(lock)
-
-
-def end_holder(lock: Path) -> None:
-    """End the process that holds `lock`, if there is one: SIGTERM, patience, SIGKILL."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        pid = holder_of(lock)
-        if pid is None:
-            return
-        try:
-            process = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        try:
-            signal.pidfd_send_signal(process, number)
-            if select.select([process], [], [], 10.0)[0]:
-                return
-        finally:
-            os.close(process)
-
-
-def holder_of(lock: Path) -> int | None:
-    """Return the id of the process that holds `lock`."""
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.pread(descriptor, 20, 0).decode()
-        pid = int(text) if text.strip() else None
-        return None if pid == os.getpid() else pid
-    else:
-        return None
-    finally:
-        os.close(descriptor)

@@ -6,8 +6,12 @@ or an HTTP request is a pipe or a plain call; keys, handshakes, calls and rules 
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import secrets
+import select
+import signal
 import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
@@ -296,6 +300,42 @@ class InlineDatabase:
 
 
 # Homes and nodes.
+
+
+def end_holder(lock: Path) -> None:
+    """End the process that holds `lock`, if there is one: SIGTERM, patience, SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        pid = holder_of(lock)
+        if pid is None:
+            return
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            signal.pidfd_send_signal(process, number)
+            if select.select([process], [], [], 10.0)[0]:
+                return
+        finally:
+            os.close(process)
+
+
+def holder_of(lock: Path) -> int | None:
+    """Return the id of the process that holds `lock`."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(descriptor, 20, 0).decode()
+        pid = int(text) if text.strip() else None
+        return None if pid == os.getpid() else pid
+    else:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def make_home(root: Path) -> Home:

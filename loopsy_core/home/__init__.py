@@ -24,6 +24,7 @@ from .identity import (
     peer_id,
 )
 from .paths import Home
+from .prepare import prepare_home
 from .private_files import create_private, lock_file, write_private
 from .socket_paths import socket_address
 from .units import parse_duration, parse_size
@@ -51,6 +52,7 @@ __all__ = [
     "parse_peer_id",
     "parse_size",
     "peer_id",
+    "prepare_home",
     "socket_address",
     "write_private",
 ]

@@ -113,6 +113,7 @@ class Conversation:
             yield call
         finally:
             self._listeners.pop(call_id, None)
+            call.lost(Gone("this call was left"))
             self.calls.drop(call_id)
             self.wake_writer()
 

@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["connect_local", "serve_local"]
 
+BACKLOG: Final = 1024
+"""Callers that may wait until we come to accept them; scripts may well come by the hundred."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +40,9 @@ async def connect_local(path: Path) -> FramedChannel:
     try:
         with socket_address(path) as address:
             await sock.connect(address)
+        # Where the listener's backlog is full, connecting fails in a way that trio takes for
+        # success (EAGAIN instead of EINPROGRESS); then there is no peer.
+        sock.getpeername()
     except OSError as error:
         sock.close()
         raise Gone(f"nothing answers at {path}: {error.strerror}") from None
@@ -76,12 +82,12 @@ async def serve_local(
 
 def _listen(path: Path) -> trio.SocketListener:
     path.unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with socket_address(path) as address:
             sock.bind(address)
         path.chmod(0o600)
-        sock.listen(128)
+        sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
         raise LoopsyError(f"cannot listen at {path}: {error.strerror}") from None

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from loopsy_core.errors import Gone, ProtocolViolation
+from loopsy_core.errors import Gone, LoopsyError, ProtocolViolation
 from loopsy_core.kit import contained, one_error
 from loopsy_core.wire import Established, Greeting, Unreadable
 from loopsy_core.wire.envelope import (
+    LONGEST_WHY,
     Bytes,
     Close,
     Envelope,
@@ -38,8 +39,12 @@ HANDSHAKE: Final = 10.0
 """Seconds that a caller waits for the second handshake message."""
 MAX_UNREAD: Final = 4 << 20
 """Bytes of one phone that may wait in a node; far more than its calls' credit allows."""
+MESSAGE_COST: Final = 64
+"""What a message costs beside its bytes, so that a million empty ones are not free."""
 MAX_PHONES: Final = 1000
 """Phone connections of one node at once."""
+MAX_TASKS: Final = 3 * MAX_PHONES
+"""Phones that are served, or are being told that they are not; a relay that has more is broken."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +103,7 @@ async def open_sealed_by_relay(
 async def _ping_quietly(socket: WebSocketChannel) -> None:
     try:
         await socket.keep_alive()
-    except Gone:
+    except LoopsyError:
         await socket.aclose()  # whoever reads is told
 
 
@@ -138,11 +143,11 @@ class PhoneChannel(Channel):
         if self._left is None:
             self.leave("the connection was closed")
             self._link.forget(self._conn)
-            await self._link.put([encode_envelope(Close(self._conn, why))])
+            await self._link.put([encode_envelope(Close(self._conn, why[:LONGEST_WHY]))])
 
     def take(self, sealed: bytes) -> bool:
         """Take in a message; False when the phone has too much unread here."""
-        self._unread += len(sealed)
+        self._unread += len(sealed) + MESSAGE_COST
         if self._unread > MAX_UNREAD:
             return False
         self._inbox.append(sealed)
@@ -201,6 +206,8 @@ class _Link:
             case Joined(conn=conn):
                 if conn in self._phones:
                     raise ProtocolViolation("the relay let one connection join twice")
+                if len(self._nursery.child_tasks) >= MAX_TASKS:
+                    raise ProtocolViolation("the relay lets in more phones than there can be")
                 if len(self._phones) >= MAX_PHONES:
                     self._nursery.start_soon(self._cut, conn)
                     return

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar, cast
+from urllib.parse import quote, urlsplit
 
 import attrs
 import msgspec
@@ -30,6 +31,11 @@ MAX_REPLY: Final = 1 << 20
 
 T = TypeVar("T")
 
+# It will stand in headers and links, so it holds nothing that ends one of them.
+_Secret: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~-]{1,512}\Z")]
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _threads = trio.CapacityLimiter(4)
 
 
@@ -37,13 +43,13 @@ class Registered(msgspec.Struct, frozen=True, rename="camel"):
     """A node's account at a relay."""
 
     device_id: str
-    secret: str
+    secret: _Secret
 
 
 class PairToken(msgspec.Struct, frozen=True, rename="camel"):
     """What a phone redeems, once."""
 
-    token: str
+    token: _Secret
     expires_at: float
 
 
@@ -51,7 +57,7 @@ class Redeemed(msgspec.Struct, frozen=True, rename="camel"):
     """A phone's account at a relay."""
 
     phone_id: str
-    bearer: str
+    bearer: _Secret
     device_id: str
 
 
@@ -107,7 +113,7 @@ class RelayApi:
 
     async def revoke_phone(self, phone: str) -> None:
         """Delete a phone's account; its connections are cut."""
-        await self._ask("DELETE", f"/api/v1/phones/{phone}", None, None)
+        await self._ask("DELETE", f"/api/v1/phones/{quote(phone, safe='')}", None, None)
 
     async def _ask(
         self, method: str, path: str, body: Mapping[str, object] | None, reply: type[T] | None
@@ -128,7 +134,7 @@ class RelayApi:
             )
             try:
                 return msgspec.json.decode(data or b"null", type=reply)
-            except msgspec.DecodeError:
+            except _UNREADABLE:
                 raise Gone(f"{self.url} does not answer like a Loopsy relay") from None
         raise Gone(f"the relay {self.url} does not answer")
 
@@ -136,20 +142,36 @@ class RelayApi:
 def _fetch(request: urllib.request.Request, url: str) -> bytes:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-            data: bytes = response.read(MAX_REPLY)
-            return data
+            return _read(response)
     except urllib.error.HTTPError as error:
         with error:
-            raise _refusal(error.code, error.read(MAX_REPLY), url) from None
+            body = _read(cast("http.client.HTTPResponse", error.fp))
+        raise _refusal(error.code, body, url) from None
     except urllib.error.URLError as error:
         raise Gone(f"the relay {url} cannot be reached: {error.reason}") from None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: of headers
         raise Gone(f"the relay {url} cannot be reached: {error}") from None
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """Read a reply, or as much of it as can be meant seriously.
+
+    Each single read has its timeout; a relay that sends a byte now and then would keep the thread
+    for hours all the same.
+    """
+    deadline = time.monotonic() + TIMEOUT
+    data = bytearray()
+    while len(data) <= MAX_REPLY and time.monotonic() < deadline:
+        piece = response.read1(65_536)
+        if not piece:
+            break
+        data += piece
+    return bytes(data)
 
 
 def _refusal(status: int, body: bytes, url: str) -> LoopsyError:
     try:
         problem = msgspec.json.decode(body, type=_ErrorReply).error
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return Gone(f"{url} does not answer like a Loopsy relay (HTTP {status})")
     return error_from_code(problem.code, f"the relay says: {problem.message[:500]}")

@@ -9,7 +9,6 @@ from urllib.parse import SplitResult, urlsplit
 
 import trio
 import trio_websocket
-import wsproto.utilities
 
 from loopsy_core.errors import Busy, Gone, LoopsyError, ProtocolViolation, Refused
 from loopsy_core.kit import one_error
@@ -27,10 +26,13 @@ OPENING: Final = 10.0
 """Seconds for everything until the WebSocket is open."""
 GOODBYE: Final = 1.0
 """Seconds in which the relay may answer our goodbye."""
+LAST_WORD: Final = 0.1
 PING_EVERY: Final = 15.0
 PONG_WITHIN: Final = 10.0
 MAX_TRANSPORT_MESSAGE: Final = MAX_MESSAGE + 1024
 """A sealed message in its envelope."""
+
+_log = logging.getLogger(__name__)
 
 # trio-websocket logs every lost connection at warning or above; we raise, and say it once.
 logging.getLogger("trio-websocket").setLevel(logging.CRITICAL)
@@ -121,7 +123,9 @@ async def open_websocket_channel(
             try:
                 yield channel
             finally:
-                with trio.move_on_after(GOODBYE, shield=True):
+                # If we are being cancelled, so is the task that would hear the relay's goodbye:
+                # there is just time to say ours.
+                with trio.move_on_after(LAST_WORD, shield=True):
                     await channel.aclose()
                 nursery.cancel_scope.cancel()
 
@@ -130,7 +134,8 @@ class _Reading:
     """Runs trio-websocket's reader in a nursery, with the errors that it raises there as ours.
 
     They are news only while the WebSocket opens (a refusal, above all). Later whoever receives is
-    told anyway, and a ping that meets our goodbye makes the reader fail for no good reason.
+    told anyway, and a ping that meets our goodbye makes the reader fail for no good reason. Of
+    whatever kind: beside its own errors it raises those of wsproto and of h11.
     """
 
     def __init__(self, nursery: trio.Nursery, url: str) -> None:
@@ -144,13 +149,10 @@ class _Reading:
     async def _read(self, read: Callable[[], Awaitable[None]]) -> None:
         try:
             await read()
-        except (
-            trio_websocket.HandshakeError,
-            trio_websocket.ConnectionClosed,
-            wsproto.utilities.ProtocolError,
-        ) as error:
+        except Exception as error:
             if not self.opened:
                 raise _unreachable(self._url, error) from None
+            _log.debug("the reader of %s failed: %r", self._url, error)
 
 
 async def _connect(

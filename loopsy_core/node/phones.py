@@ -95,12 +95,11 @@ class Phones:
             await channel.aclose("protocol")
             return
         contact = self._book.get(contact_id)
-        if contact is None:  # revoked while it proved itself
+        if contact is None or contact.expired(time.time()):  # while it proved itself
             await channel.aclose("unknown_key")
             return
+        sealed.still_welcome = lambda: self._book.get(contact_id) is not None
         await self._stay(sealed, contact, let_in)
-        if self._book.get(contact_id) is None:
-            await channel.aclose("revoked")
 
     async def _know_again(self, channel: Channel, knock: Knock) -> Established:
         try:
@@ -144,6 +143,7 @@ class Phones:
             relay_client=client,
         )
         await self._book.put(contact)
+        self.presence.cut(contact.id)  # an older connection may still have other grants
         _log.info("paired with phone %s (%s)", contact.name, contact.id[:8])
         self._events.publish(PhonePaired(contact.id, contact.name))
 
@@ -154,7 +154,8 @@ class Phones:
         let_in: Callable[[Channel, Asker], Awaitable[None]],
     ) -> None:
         asker = Asker(f"phone {contact.name}", contact.grants, contact.id)
-        patience = float("inf") if contact.expires_at is None else contact.expires_at - time.time()
+        expires_at = float("inf") if contact.expires_at is None else contact.expires_at
+        patience = max(0.0, expires_at - time.time())
         with self.presence.present(contact.id) as first:
             if first:
                 self._events.publish(PhoneConnected(contact.id, contact.name))
@@ -234,6 +235,7 @@ class _Proven(Channel):
     def __init__(self, sealed: SealedChannel) -> None:
         self._sealed = sealed
         self._first: list[bytes] = []
+        self.still_welcome: Callable[[], bool] = lambda: True
 
     async def prove(self) -> None:
         self._first = await self._sealed.receive()
@@ -248,7 +250,8 @@ class _Proven(Channel):
         return await self._sealed.receive()
 
     async def aclose(self, why: str = "bye") -> None:
-        await self._sealed.aclose(why)
+        # Whoever is cut off is in the middle of a conversation, which knows no more than "bye".
+        await self._sealed.aclose(why if self.still_welcome() else "revoked")
 
 
 def _clean(name: str) -> str:

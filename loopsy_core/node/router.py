@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loopsy_core.errors import BadRequest, Gone, NotFound, Refused
+from loopsy_core.errors import BadRequest, Busy, Gone, NotFound, Refused
+from loopsy_core.kit import Missed
 from loopsy_core.links import PASSED_ON, Asked
 from loopsy_core.wire import (
     OPERATIONS,
@@ -112,9 +113,12 @@ class Router:
                 node.stop_after(asked)
                 return StopReply(alive)
             case WatchEvents.op:
-                with node.events.subscribe() as events:
-                    async for event in events:
-                        await asked.send_item(event)
+                try:
+                    with node.events.subscribe() as events:
+                        async for event in events:
+                            await asked.send_item(event)
+                except Missed as missed:
+                    raise Busy(f"{missed.count} events were missed; watch anew") from None
                 raise Gone("the node is leaving")
             case OfferPairing.op:
                 request = decode(asked.params, OfferPairing)

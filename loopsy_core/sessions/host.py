@@ -28,6 +28,8 @@ from loopsy_core.wire import (
     RenameSession,
     ResizeSession,
     StartSession,
+    StopNode,
+    StopReply,
     WatchSessions,
     decode,
 )
@@ -54,6 +56,8 @@ class Host:
         self._sessions = sessions
         self._callers = 0
         self._last_busy = trio.current_time()
+        self._told_to_leave = False
+        self._may_leave = trio.Event()
 
     async def serve(self, channel: Channel) -> None:
         """Answer one caller until it leaves."""
@@ -64,6 +68,8 @@ class Host:
         finally:
             self._callers -= 1
             self._last_busy = trio.current_time()
+            if self._told_to_leave and not self._callers and not self._sessions.alive:
+                self._may_leave.set()
 
     async def answer(self, asked: Asked) -> object:
         """Act on one call."""
@@ -92,18 +98,23 @@ class Host:
                 return session.info
             case RemoveSession.op:
                 return sessions.remove(decode(asked.params, RemoveSession).session)
+            case StopNode.op:
+                self._told_to_leave = True  # once whoever said so has the answer and has left
+                return StopReply(sessions.alive)
             case _:
                 raise BadRequest(f"a session host does not know {asked.op!r}")
 
     async def wait_idle(self) -> None:
-        """Return once nothing has run and nobody has called for a while."""
+        """Return once nothing has run and nobody has called for a while, or when told to leave."""
         while True:
             if self._callers or self._sessions.alive:
                 self._last_busy = trio.current_time()
             left = self._last_busy + IDLE - trio.current_time()
             if left <= 0:
                 return
-            await trio.sleep(left)
+            with trio.move_on_after(left):
+                await self._may_leave.wait()
+                return
 
 
 async def serve_host(

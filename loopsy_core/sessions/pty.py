@@ -50,23 +50,23 @@ class Pty:
         self._buffer = bytearray(READ_SIZE)
         self._view = memoryview(self._buffer)
 
-    async def read(self) -> bytes:
-        """Wait for output and return all that is there, up to 64 KiB; b"" at its end.
+    async def read(self, most: int = READ_SIZE) -> bytes:
+        """Wait for output and return what is there, up to about `most` bytes; b"" at its end.
 
         A checkpoint only if it has to wait; cancelled, it has lost nothing.
         """
         while True:
-            data = self.read_nowait()
+            data = self.read_nowait(most)
             if data is not None:
                 return data
             await trio.lowlevel.wait_readable(self._fd)
 
-    def read_nowait(self) -> bytes | None:
+    def read_nowait(self, most: int = READ_SIZE) -> bytes | None:
         """Return output that is there, b"" at its end, None if there is none now."""
         if self._fd < 0:
             raise trio.ClosedResourceError
         size = 0
-        while size < READ_SIZE:
+        while size < min(most, READ_SIZE):
             try:
                 count = os.readv(self._fd, [self._view[size:]])
             except BlockingIOError:

@@ -25,7 +25,7 @@ __all__ = ["Sessions", "open_sessions"]
 
 MAX_ALIVE: Final = 1000
 MAX_ENDED: Final = 50
-"""Ended sessions that are kept with their last screen; the oldest goes first."""
+"""Ended sessions that are kept with their last screen; that which ended first goes first."""
 NEWS_PAUSE: Final = 0.05
 """Seconds between two lists to one watcher, so that a busy title does not become a flood."""
 
@@ -38,6 +38,7 @@ class Sessions:
         self._nursery = nursery
         self._log = log
         self._sessions: dict[str, Session] = {}
+        self._ended: dict[str, Session] = {}  # in the order of their end
         self._version = Watched(0)
 
     @property
@@ -125,12 +126,13 @@ class Sessions:
                 raise
             with contained(self._log, f"session {session.id}"):
                 raise
-        ended = [other for other in self._sessions.values() if not other.alive]
-        for other in ended[: max(0, len(ended) - MAX_ENDED)]:
-            self._forget(other)
+        self._ended[session.id] = session
+        if len(self._ended) > MAX_ENDED:
+            self._forget(next(iter(self._ended.values())))
 
     def _forget(self, session: Session) -> None:
         del self._sessions[session.id]
+        self._ended.pop(session.id, None)
         session.close()
         self._changed()
 

@@ -12,6 +12,7 @@ import secrets
 import signal
 import time
 from collections import OrderedDict, deque
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -53,6 +54,11 @@ HANG_UP_PATIENCE: Final = 3.0
 """Seconds between SIGHUP and SIGKILL."""
 GOODBYE: Final = 1.0
 """Seconds that a program has to end when its host leaves; then nobody is there to insist."""
+LONGEST_TURN: Final = 0.001
+"""Seconds that one session may work on its output before all others have their turn."""
+SMALLEST_SLICE: Final = 4096
+LARGEST_SLICE: Final = 65_536
+"""Bytes of output taken in one turn, fewer where they take longer."""
 LAST_WORDS: Final = 0.1
 """Seconds of silence after which an ended program has no more output under way."""
 MAX_LAST_WORDS: Final = 1 << 20
@@ -89,6 +95,7 @@ class Session:
         self._replies: deque[bytes] = deque()
         self._exit_code: int | None = None
         self._ended = trio.Event()
+        self._removed = False
         self._input_lock = trio.Lock()
         # Viewers in the order in which they came or last typed: the last one owns the size.
         self._viewers: OrderedDict[bytes, Viewer] = OrderedDict()
@@ -154,9 +161,16 @@ class Session:
             pty.close()
 
     async def _read_output(self, pty: Pty) -> None:
-        while data := await pty.read():
+        most = LARGEST_SLICE
+        while data := await pty.read(most):
+            began = perf_counter()
             self._take(data)
-            # A flood of output must not keep anybody else in this process waiting.
+            # A flood must not keep the other sessions of this process waiting, and some output
+            # (`yes`: a scroll every two bytes) costs the emulator twenty times as much as other.
+            if perf_counter() - began > LONGEST_TURN:
+                most = max(SMALLEST_SLICE, most // 2)
+            elif len(data) >= most:
+                most = min(LARGEST_SLICE, most * 2)
             await trio.lowlevel.checkpoint()
 
     async def _read_last_words(self, pty: Pty) -> None:
@@ -206,7 +220,7 @@ class Session:
 
     def resize(self, cols: int, rows: int) -> None:
         """Give the terminal another size; all viewers follow."""
-        if (cols, rows) == self._size:
+        if (cols, rows) == self._size or self._removed:
             return
         self._size = (cols, rows)
         if self._pty is not None:
@@ -336,6 +350,8 @@ class Session:
         )
 
     async def _send_picture(self, asked: Asked, viewer: Viewer, typed: int) -> None:
+        if self._removed:
+            raise Gone("the session was removed")
         picture = self._screen.picture()
         offset = self._log.end
         viewer.begin(offset, typed, [])
@@ -388,5 +404,6 @@ class Session:
                 return
 
     def close(self) -> None:
-        """Free the emulator; the session is not used any more."""
+        """Free the emulator; viewers that are still here get what the log holds, and no picture."""
+        self._removed = True
         self._screen.close()

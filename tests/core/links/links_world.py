@@ -212,5 +212,3 @@ class FailingChannel(Channel):
     async def aclose(self, why: str = "bye") -> None:
         await trio.lowlevel.checkpoint()
         self.closed_with.append(why)
-
-

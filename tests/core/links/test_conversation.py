@@ -109,7 +109,9 @@ async def test_answers_find_their_asks_whatever_the_order(autojump_clock: MockCl
     "kind",
     [LoopsyError, BadRequest, Refused, NotFound, Gone, Busy, Misconfigured, ProtocolViolation],
 )
-async def test_an_error_crosses_by_its_code(autojump_clock: MockClock, kind: type[LoopsyError]) -> None:
+async def test_an_error_crosses_by_its_code(
+    autojump_clock: MockClock, kind: type[LoopsyError]
+) -> None:
     async with open_two(raising(kind("why and what to try"))) as (near, _):
         for _ in range(2):
             with pytest.raises(LoopsyError, match="^why and what to try$") as caught:
@@ -117,7 +119,9 @@ async def test_an_error_crosses_by_its_code(autojump_clock: MockClock, kind: typ
             assert type(caught.value) is kind
 
 
-async def test_an_error_that_a_nursery_wrapped_crosses_all_the_same(autojump_clock: MockClock) -> None:
+async def test_an_error_that_a_nursery_wrapped_crosses_all_the_same(
+    autojump_clock: MockClock,
+) -> None:
     async def answer(_asked: Asked) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(never, _asked)
@@ -128,7 +132,9 @@ async def test_an_error_that_a_nursery_wrapped_crosses_all_the_same(autojump_clo
             await near.ask(Tell())
 
 
-async def test_errors_of_several_tasks_are_no_bug_when_all_were_foreseen(autojump_clock: MockClock) -> None:
+async def test_errors_of_several_tasks_are_no_bug_when_all_were_foreseen(
+    autojump_clock: MockClock,
+) -> None:
     async def answer(asked: Asked) -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(2):
@@ -178,8 +184,7 @@ async def test_a_bug_is_logged_and_told_as_internal_while_all_else_goes_on(
     "result", [object(), {"a": {1, 2}.__iter__()}, Told("\udcff"), 2**70], ids=str
 )
 async def test_a_reply_that_cannot_be_written_is_a_bug_of_that_call_alone(
-    autojump_clock: MockClock,
-    result: object, caplog: pytest.LogCaptureFixture
+    autojump_clock: MockClock, result: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def answer(asked: Asked) -> object:
         return result if b"bug" in bytes(asked.params) else await echo(asked)
@@ -192,7 +197,9 @@ async def test_a_reply_that_cannot_be_written_is_a_bug_of_that_call_alone(
     caplog.clear()
 
 
-async def test_a_reply_too_large_for_a_message_is_a_fault_of_that_call_alone(autojump_clock: MockClock) -> None:
+async def test_a_reply_too_large_for_a_message_is_a_fault_of_that_call_alone(
+    autojump_clock: MockClock,
+) -> None:
     async def answer(asked: Asked) -> object:
         return Told("x" * MAX_MESSAGE) if b"large" in bytes(asked.params) else await echo(asked)
 
@@ -210,7 +217,9 @@ async def test_a_request_too_large_for_a_message_is_refused_here(autojump_clock:
 
 
 @pytest.mark.parametrize("message", ["x" * (2 * MAX_MESSAGE), "a file called \udcff", "", "é\0\n"])
-async def test_an_error_with_any_message_costs_its_call_only(autojump_clock: MockClock, message: str) -> None:
+async def test_an_error_with_any_message_costs_its_call_only(
+    autojump_clock: MockClock, message: str
+) -> None:
     async with open_two(raising(NotFound(message))) as (near, _):
         for _ in range(2):
             with pytest.raises(NotFound):
@@ -247,7 +256,9 @@ async def test_too_many_calls_at_once_are_busy_and_hurt_no_other(autojump_clock:
 # The end of the connection.
 
 
-async def test_a_lost_connection_ends_all_waiting_calls_and_cancels_all_handlers(autojump_clock: MockClock) -> None:
+async def test_a_lost_connection_ends_all_waiting_calls_and_cancels_all_handlers(
+    autojump_clock: MockClock,
+) -> None:
     seen = Recorder()
     async with open_with_stranger(seen) as (ours, stranger):
         await stranger.says(*(Ask(number, "tell", NOTHING) for number in (1, 3, 5)))
@@ -281,7 +292,9 @@ async def test_whoever_asks_after_the_end_is_told_why_it_ended(autojump_clock: M
 
 
 @pytest.mark.parametrize("kind", [Gone, Refused, Busy, LoopsyError])
-async def test_whatever_the_channel_ends_with_is_what_calls_raise(autojump_clock: MockClock, kind: type[LoopsyError]) -> None:
+async def test_whatever_the_channel_ends_with_is_what_calls_raise(
+    autojump_clock: MockClock, kind: type[LoopsyError]
+) -> None:
     channel = FailingChannel()
     async with open_conversation(channel, opener=True) as ours, trio.open_nursery() as nursery:
 
@@ -297,7 +310,9 @@ async def test_whatever_the_channel_ends_with_is_what_calls_raise(autojump_clock
     assert channel.closed_with[0] == "bye"
 
 
-async def test_an_ended_conversation_does_not_remember_everybody_who_still_asked(autojump_clock: MockClock) -> None:
+async def test_an_ended_conversation_does_not_remember_everybody_who_still_asked(
+    autojump_clock: MockClock,
+) -> None:
     channel = FailingChannel()
     async with open_conversation(channel, opener=True) as ours:
         channel.fail(Gone("lost"))
@@ -311,7 +326,9 @@ async def test_an_ended_conversation_does_not_remember_everybody_who_still_asked
     assert frames < 20
 
 
-async def test_leaving_the_block_ends_the_calls_of_the_other_side(autojump_clock: MockClock) -> None:
+async def test_leaving_the_block_ends_the_calls_of_the_other_side(
+    autojump_clock: MockClock,
+) -> None:
     async with open_two(never) as (near, far), trio.open_nursery() as nursery:
 
         @nursery.start_soon
@@ -354,7 +371,9 @@ async def test_a_broken_protocol_is_told_to_the_transport(autojump_clock: MockCl
 # Silence.
 
 
-async def test_a_peer_that_falls_silent_is_gone_after_half_a_minute(autojump_clock: MockClock) -> None:
+async def test_a_peer_that_falls_silent_is_gone_after_half_a_minute(
+    autojump_clock: MockClock,
+) -> None:
     async with open_with_stranger() as (ours, stranger):
         began = trio.current_time()
         assert await stranger.hears() == Ping(1)
@@ -400,7 +419,9 @@ async def test_a_call_may_take_longer_than_any_silence(autojump_clock: MockClock
         assert await near.ask(Tell()) == Told("at last")
 
 
-async def test_a_peer_that_stops_reading_and_writing_is_gone_all_the_same(autojump_clock: MockClock) -> None:
+async def test_a_peer_that_stops_reading_and_writing_is_gone_all_the_same(
+    autojump_clock: MockClock,
+) -> None:
     async with open_with_stranger(streams=lockstep_stream_pair) as (ours, _):
         async with ours.open_call(Tell()) as call:
             with pytest.raises(Gone):
@@ -455,7 +476,9 @@ async def test_everything_queued_before_leaving_arrives(autojump_clock: MockCloc
             await trio.aclose_forcefully(stranger.stream)
 
 
-async def test_a_goodbye_to_somebody_who_does_not_read_has_an_end(autojump_clock: MockClock) -> None:
+async def test_a_goodbye_to_somebody_who_does_not_read_has_an_end(
+    autojump_clock: MockClock,
+) -> None:
     one, _other = channels(lockstep_stream_pair)
     began = trio.current_time()
     async with open_conversation(one, opener=True) as ours:
@@ -472,7 +495,9 @@ async def test_leaving_with_nothing_to_say_takes_no_time(autojump_clock: MockClo
     assert trio.current_time() == began
 
 
-async def test_leaving_with_an_error_says_no_goodbye_and_raises_it(autojump_clock: MockClock) -> None:
+async def test_leaving_with_an_error_says_no_goodbye_and_raises_it(
+    autojump_clock: MockClock,
+) -> None:
     one, _other = channels(lockstep_stream_pair)
     began = trio.current_time()
     with pytest.raises(NotFound, match="my own"), one_error():
@@ -483,7 +508,9 @@ async def test_leaving_with_an_error_says_no_goodbye_and_raises_it(autojump_cloc
     assert trio.current_time() == began
 
 
-async def test_a_reply_of_bytes_that_are_no_messagepack_is_refused(autojump_clock: MockClock) -> None:
+async def test_a_reply_of_bytes_that_are_no_messagepack_is_refused(
+    autojump_clock: MockClock,
+) -> None:
     async with open_with_stranger(opener=True) as (ours, stranger), trio.open_nursery() as nursery:
 
         @nursery.start_soon

@@ -329,7 +329,9 @@ async def test_a_request_that_does_not_fit_onward_is_refused_and_the_host_stays(
         assert await onward.ask(Tell(text="hi")) == Told("tell:hi")
 
 
-async def test_an_answer_that_does_not_fit_onward_becomes_a_fault(autojump_clock: MockClock) -> None:
+async def test_an_answer_that_does_not_fit_onward_becomes_a_fault(
+    autojump_clock: MockClock,
+) -> None:
     head = len(encode([2, 1, Raw(encode(Told("x" * 70_000)))]))
     large = Told("x" * (MAX_MESSAGE - head + 70_000))
 
@@ -430,7 +432,9 @@ async def test_a_fault_for_a_person_crosses_with_its_details(autojump_clock: Moc
             ask = await host.hears()
             assert isinstance(ask, Ask)
             await host.says(Fault(ask.id, "teapot", "short", Raw(encode({"stout": True}))))
-            assert await stranger.hears() == Fault(1, "teapot", "short", Raw(encode({"stout": True})))
+            assert await stranger.hears() == Fault(
+                1, "teapot", "short", Raw(encode({"stout": True}))
+            )
 
 
 async def test_not_found_is_not_found_whoever_says_it(autojump_clock: MockClock) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
 
-from loopsy_core.errors import BadRequest, Busy, NotFound
+from loopsy_core.errors import BadRequest, Busy, Gone, NotFound
 from loopsy_core.sessions import registry
 from loopsy_core.sessions.registry import MAX_ENDED
 from loopsy_core.wire import (
@@ -18,6 +20,9 @@ from loopsy_core.wire import (
 )
 from tests.core.sessions.stage import Drawing, Stage, open_stage
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def names(stage: Stage) -> list[str]:
     return [session.name for session in stage.sessions.list().sessions]
@@ -28,7 +33,7 @@ async def ended(stage: Stage, name: str | None = None) -> SessionInfo:
     return await stage.until(session, lambda now: not now.alive)
 
 
-async def test_a_session_tells_about_itself(tmp_path) -> None:
+async def test_a_session_tells_about_itself(tmp_path: Path) -> None:
     async with open_stage() as stage:
         info = await stage.client.start_session(
             ["cat", "-u"], name="my cat", cwd=str(tmp_path), cols=90, rows=30
@@ -99,11 +104,14 @@ async def test_a_name_is_printable_and_not_empty(name: str) -> None:
 async def test_a_session_is_found_by_id_by_name_and_by_a_unique_beginning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ids = iter(["aaaa1111", "aaaa2222", "bbbb1111", "cccc1111"])
-    monkeypatch.setattr(registry.secrets, "token_hex", lambda _size: next(ids))
+    ids = iter(["aaaa1111", "aaaa1111", "aaaa2222", "bbbb1111"])  # the second is taken
+
+    def token_hex(size: int) -> str:
+        return next(ids) if size == 4 else "epoch"
+
+    monkeypatch.setattr(registry.secrets, "token_hex", token_hex)
     async with open_stage() as stage:
         for name in ("one", "two", "three"):
-            stage.sessions._new_id  # noqa: B018
             await stage.start("cat", name=name)
         find = stage.sessions.find
         assert find("one").id == "aaaa1111"
@@ -229,7 +237,20 @@ async def test_a_viewer_that_lags_behind_a_removed_session_is_told_that_it_is_go
             await quick.go()
             await quick.until_ended()
             await stage.client.ask(RemoveSession(session=session.id))
-            await slow.until_ended()
+            with pytest.raises(Gone, match="the session was removed"):
+                await slow.until_ended()
+
+
+async def test_a_viewer_that_leaves_a_removed_session_breaks_nothing() -> None:
+    async with open_stage() as stage:
+        session = await stage.shell("seq 1 1000000")
+        async with stage.attach(session, cols=90, rows=30) as slow:
+            async with stage.attach(session, cols=70, rows=20) as quick:
+                await quick.go()
+                await quick.until_ended()
+                await stage.client.ask(RemoveSession(session=session.id))
+            with pytest.raises(Gone, match="the session was removed"):
+                await slow.until_ended()
 
 
 async def test_a_host_does_not_know_what_is_the_nodes() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loopsy_core.errors import BadRequest, LoopsyError
+from loopsy_core.errors import BadRequest
 from loopsy_core.wire import Resized, ResizeSession, StartSession
 from tests.core.sessions.stage import Stage, open_stage
 
@@ -58,18 +58,28 @@ async def test_an_owner_that_leaves_gives_the_size_back() -> None:
 async def test_when_the_first_leaves_the_next_that_came_owns_the_size() -> None:
     async with open_stage() as stage:
         session = await stage.start("cat")
-        async with stage.attach(session, cols=90, rows=30):
-            async with (
-                stage.attach(session, cols=70, rows=17) as second,
-                stage.attach(session, cols=50, rows=15) as third,
-            ):
-                seats = (second, third)
-                await third.wish(51, 16)  # nobody asked
-                await second.wish(71, 18)
-                await seats[0].type(b"")  # typing nothing is not typing
-                assert size(stage, session) == (90, 30)
+        async with (
+            stage.attach(session, cols=90, rows=30) as first,
+            stage.attach(session, cols=70, rows=17) as second,
+            stage.attach(session, cols=50, rows=15),
+        ):
             assert size(stage, session) == (90, 30)
-        assert size(stage, session) == (90, 30)
+            first.cut()
+            assert await second.until_resized() == Resized(70, 17)
+
+
+async def test_typing_nothing_is_not_typing() -> None:
+    async with open_stage() as stage:
+        session = await stage.start("cat")
+        async with (
+            stage.attach(session, cols=90, rows=30) as first,
+            stage.attach(session, cols=40, rows=20) as second,
+        ):
+            await second.wish(41, 21)
+            await second.type(b"")
+            await first.type(b"x")
+            await second.until(b"x")
+            assert not [item for item in second.items if isinstance(item, Resized)]
 
 
 async def test_the_wish_of_another_waits_until_it_owns_the_size() -> None:
@@ -82,7 +92,7 @@ async def test_the_wish_of_another_waits_until_it_owns_the_size() -> None:
                 await second.wish(61, 21)
                 await second.wish(62, 22)
                 await first.type(b"y\r")
-                await second.until(b"y\r\ny\r\n")
+                await second.until(b"xy\r\nxy\r\n")
                 assert size(stage, session) == (90, 30)
             assert await second.until_resized() == Resized(62, 22)
 
@@ -103,13 +113,15 @@ async def test_an_owner_that_reconnects_still_owns_the_size() -> None:
     async with open_stage() as stage:
         session = await stage.start("cat")
         viewer = secrets.token_bytes(16)
-        async with stage.attach(session, cols=60, rows=20) as other:
-            async with stage.attach(session, viewer=viewer, cols=90, rows=30) as owner:
-                await owner.type(b"x")
-                assert await other.until_resized() == Resized(90, 30)
-                # Its old connection has not been missed yet.
-                async with stage.attach(session, viewer=viewer, cols=91, rows=31) as again:
-                    assert (again.begun.cols, again.begun.rows) == (91, 31)
+        async with (
+            stage.attach(session, cols=60, rows=20) as other,
+            stage.attach(session, viewer=viewer, cols=90, rows=30) as owner,
+        ):
+            await owner.type(b"x")
+            assert await other.until_resized() == Resized(90, 30)
+            # Its old connection has not been missed yet.
+            async with stage.attach(session, viewer=viewer, cols=91, rows=31) as again:
+                assert (again.begun.cols, again.begun.rows) == (91, 31)
 
 
 async def test_the_program_hears_of_its_size() -> None:
@@ -141,18 +153,3 @@ async def test_a_size_that_cannot_be_is_refused(cols: int, rows: int) -> None:
             await stage.client.ask(ResizeSession(session=session.id, cols=cols, rows=rows))
         assert size(stage, session) == (80, 24)
         assert len(stage.sessions.list().sessions) == 1
-
-
-async def test_resizing_without_end_costs_a_viewer_that_does_not_read_nothing() -> None:
-    async with open_stage() as stage:
-        session = await stage.shell("yes; cat")
-        async with stage.attach(session) as owner, stage.attach(session) as asleep:
-            await owner.go()
-            for number in range(600):
-                await owner.wish(80 + number % 2, 24)
-                await owner.until_resized()
-            owner.output.clear()
-            with pytest.raises(LoopsyError):
-                await stage.client.ask(ResizeSession(session="nope", cols=1, rows=1))
-            marks = stage.sessions.find(session.id)._viewers[asleep.viewer]._marks
-            assert len(marks) <= 300

@@ -161,6 +161,8 @@ def test_what_a_viewer_wishes_survives_the_way(wish: Resize) -> None:
         None,
     ],
 )
-def test_what_is_no_item_is_a_bad_request(read: Callable[[bytes], object], document: object) -> None:
+def test_what_is_no_item_is_a_bad_request(
+    read: Callable[[bytes], object], document: object
+) -> None:
     with pytest.raises(BadRequest):
         read(encode(document))

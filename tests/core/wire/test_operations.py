@@ -87,7 +87,10 @@ def test_a_value_of_the_wrong_type_names_its_field(
     kind: Kind, field: str, data: st.DataObject
 ) -> None:
     operation = msgspec.to_builtins(data.draw(values(kind)), builtin_types=[bytes])
-    for wrong in ({"no": {"such": "thing"}}, [[]]):  # no field takes a map of maps, or an empty list
+    for wrong in (
+        {"no": {"such": "thing"}},
+        [[]],
+    ):  # no field takes a map of maps, or an empty list
         with pytest.raises(BadRequest, match=rf"at `{field}"):
             decode(encode(operation | {field: wrong}), kind)
 

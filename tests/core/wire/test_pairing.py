@@ -18,7 +18,9 @@ TEXT = f"https://relay.example/app#1,tok.en-_,{'a' * 52},AAECAwQFBgcICQoLDA0ODw"
 hosts = st.from_regex(r"[a-z0-9.-]{1,30}(:[0-9]{1,5})?(/[a-z]{1,5})?", fullmatch=True)
 links = st.builds(
     PairLink,
-    relay=st.builds(lambda scheme, host: f"{scheme}://{host}", st.sampled_from(["http", "https"]), hosts),
+    relay=st.builds(
+        lambda scheme, host: f"{scheme}://{host}", st.sampled_from(["http", "https"]), hosts
+    ),
     token=st.from_regex(r"[A-Za-z0-9_.-]{1,512}", fullmatch=True),
     node=st.from_regex(r"[a-z2-7]{52}", fullmatch=True),
     secret=st.binary(min_size=16, max_size=16),
@@ -85,7 +87,9 @@ def test_an_odd_link_is_refused(text: str) -> None:
 
 
 @bounded(300)
-@given(st.text(max_size=100) | st.integers(0, len(TEXT) - 1).map(lambda at: TEXT[:at] + TEXT[at + 1 :]))
+@given(
+    st.text(max_size=100) | st.integers(0, len(TEXT) - 1).map(lambda at: TEXT[:at] + TEXT[at + 1 :])
+)
 def test_no_text_breaks_the_reader(text: str) -> None:
     try:
         link = PairLink.parse(text)

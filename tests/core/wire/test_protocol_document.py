@@ -49,7 +49,9 @@ REPLIES = {"SessionInfo": SessionInfo, "PhoneInfo": PhoneInfo}
 
 def rows(section: str, head: str) -> list[list[str]]:
     """Return the cells of the table in `section` whose first column is called `head`."""
-    table = re.search(rf"^\| {head} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", SECTIONS[section], re.MULTILINE)
+    table = re.search(
+        rf"^\| {head} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", SECTIONS[section], re.MULTILINE
+    )
     assert table, head
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in table[1].splitlines()]
 
@@ -199,7 +201,9 @@ def test_the_first_bytes_of_greetings_are_those_of_the_document() -> None:
 def test_every_fault_code_stands_in_the_document() -> None:
     [listed] = re.findall(r"\*\*Fault codes\*\*: (.*?)\. ", SECTIONS["Calls"], re.DOTALL)
     kinds = vars(loopsy_core.errors).values()
-    codes = {kind.code for kind in kinds if isinstance(kind, type) and issubclass(kind, LoopsyError)}
+    codes = {
+        kind.code for kind in kinds if isinstance(kind, type) and issubclass(kind, LoopsyError)
+    }
     # No node runs: nobody is there to say that on a wire.
     assert set(re.findall(r"`(\w+)`", listed)) == codes - {NoDaemon.code}
 

@@ -58,7 +58,9 @@ def test_both_directions_may_be_under_way_at_once(
         sent[who].append(fill(size))
         way[who] += ends[who].seal(fill(size))
         direction = random.choice([True, False])
-        heard[direction] += opened(ends[not direction], [way[direction].pop(0)] if way[direction] else [])
+        heard[direction] += opened(
+            ends[not direction], [way[direction].pop(0)] if way[direction] else []
+        )
     for direction in (True, False):
         heard[direction] += opened(ends[not direction], way[direction])
     assert heard == sent
@@ -112,7 +114,9 @@ def test_what_the_other_side_would_refuse_is_not_sealed(size: int) -> None:
     one, other = two_ends()
     with pytest.raises(ValueError, match="1 to"):
         one.seal(bytes(size))
-    assert opened(other, one.seal(b"and nothing was spent on it")) == [b"and nothing was spent on it"]
+    assert opened(other, one.seal(b"and nothing was spent on it")) == [
+        b"and nothing was spent on it"
+    ]
 
 
 @pytest.mark.parametrize("who", [0, 1])

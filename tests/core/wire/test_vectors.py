@@ -67,7 +67,10 @@ def test_both_sides_of_a_greeting_say_what_the_vectors_say(
         for name in ("phone_ephemeral", "node_ephemeral")
     ]
     monkeypatch.setattr(X25519PrivateKey, "generate", lambda: ephemerals.pop(0))
-    phone, node = Introduction(*case["phone_introduction"]), Introduction(*case["node_introduction"])
+    phone, node = (
+        Introduction(*case["phone_introduction"]),
+        Introduction(*case["node_introduction"]),
+    )
     static, public = unhex(case, "phone_static"), unhex(case, "node_public")
     if case["secret"] is None:
         psk = None

@@ -1,0 +1,314 @@
+"""Every request asked with every preset: refused exactly when the grant is missing, and at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NoReturn, cast
+
+import pytest
+import trio
+
+from loopsy_core.errors import BadRequest, Refused
+from loopsy_core.home import PeerId
+from loopsy_core.links import Call, open_conversation
+from loopsy_core.node.grants import LOCAL, Asker
+from loopsy_core.node.router import Router
+from loopsy_core.wire import (
+    ALL_GRANTS,
+    OPERATIONS,
+    PRESETS,
+    AttachSession,
+    ConfigureRelay,
+    EndSession,
+    Forget,
+    Hello,
+    ListPhones,
+    ListSessions,
+    NodeStatus,
+    OfferPairing,
+    Operation,
+    Preset,
+    RemoveSession,
+    RenameSession,
+    ResizeSession,
+    RevokePhone,
+    ShowRelay,
+    StartSession,
+    StopNode,
+    UnsetRelay,
+    WatchEvents,
+    WatchSessions,
+    encode,
+)
+from tests.world import PATIENCE, Phone, memory_channels, open_phone, open_world
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from loopsy_core.links import Asked, Conversation
+    from loopsy_core.node import Node
+    from loopsy_core.sessions import HostLink
+
+REQUESTS: Final[dict[str, Operation[object]]] = {
+    request.op: cast("Operation[object]", request)
+    for request in (
+        Hello(),
+        NodeStatus(),
+        StopNode(),
+        WatchEvents(),
+        ListSessions(),
+        WatchSessions(),
+        StartSession(argv=["true"]),
+        ResizeSession(session="s", cols=80, rows=24),
+        RenameSession(session="s", name="t"),
+        EndSession(session="s"),
+        RemoveSession(session="s"),
+        AttachSession(session="s", viewer=bytes(16), cols=80, rows=24),
+        ListPhones(),
+        RevokePhone(phone="p"),
+        OfferPairing(),
+        Forget(),
+        ConfigureRelay(url="https://relay.test"),
+        ShowRelay(),
+        UnsetRelay(),
+    )
+}
+NEEDED: Final = {  # as PROTOCOL.md has it, written out again
+    "-": {"node.hello", "pairing.forget"},
+    "view": {
+        "node.status",
+        "sessions.list",
+        "sessions.watch",
+        "sessions.attach",
+        "relay.show",
+    },
+    "type": {
+        "sessions.start",
+        "sessions.resize",
+        "sessions.rename",
+        "sessions.end",
+        "sessions.remove",
+    },
+    "admin": {
+        "node.stop",
+        "events.watch",
+        "pairing.offer",
+        "phones.list",
+        "phones.revoke",
+        "relay.configure",
+        "relay.unset",
+    },
+}
+
+
+class Touched(Exception):
+    """The request was let through to the node or the host."""
+
+
+class Untouchable:
+    """Stands for a node and its host: whoever reaches for anything of it has passed the check."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise Touched(name)
+
+
+class Request:
+    """Stands for what was asked."""
+
+    def __init__(self, op: str, params: bytes, to: str | None = None) -> None:
+        self.op = op
+        self.params = params
+        self.to = to
+
+
+async def answer(asker: Asker, op: str, params: bytes) -> object:
+    router = Router(cast("Node", Untouchable()))
+    asked = cast("Asked", Request(op, params))
+    return await router.answer(asker, cast("HostLink", Untouchable()), asked)
+
+
+def holder(preset: Preset) -> Asker:
+    return Asker("phone pixel", frozenset(PRESETS[preset]), PeerId("p"))
+
+
+def needed(op: str) -> str:
+    (grant,) = (grant for grant, ops in NEEDED.items() if op in ops)
+    return grant
+
+
+def test_every_request_is_tried() -> None:
+    assert set(REQUESTS) == set(OPERATIONS) == set().union(*NEEDED.values())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("op", REQUESTS)
+async def test_a_request_is_refused_exactly_when_the_grant_is_missing(
+    op: str, preset: Preset
+) -> None:
+    grant = needed(op)
+    params = encode(REQUESTS[op])
+    if grant == "-" or grant in PRESETS[preset]:
+        with pytest.raises(Touched):
+            await answer(holder(preset), op, params)
+        return
+    with pytest.raises(Refused, match=f"phone pixel may not ask {op}: it needs '{grant}'"):
+        await answer(holder(preset), op, params)
+    with pytest.raises(Refused):  # before anybody looks at what it says
+        await answer(holder(preset), op, b"\xc1")
+
+
+@pytest.mark.parametrize("op", sorted(set(REQUESTS) - NEEDED["-"]))
+async def test_no_other_grant_is_as_good(op: str) -> None:
+    grants = frozenset(ALL_GRANTS) - {needed(op)}
+    with pytest.raises(Refused):
+        await answer(Asker("phone pixel", grants, PeerId("p")), op, encode(REQUESTS[op]))
+
+
+def test_no_preset_holds_admin_and_this_machines_user_holds_all() -> None:
+    assert not any("admin" in grants for grants in PRESETS.values())
+    assert LOCAL.grants == ALL_GRANTS
+
+
+# Against a whole node.
+
+
+async def for_ever(do: Callable[[], Awaitable[object]]) -> NoReturn:
+    while True:
+        await do()
+
+
+async def ask_raw(conversation: Conversation, op: str, params: object, to: str | None) -> object:
+    """Ask what no operation of ours would."""
+    call_id = conversation.calls.ask(op, encode(params), to)
+    call = Call(conversation, call_id)
+    conversation.listen(call_id, call)
+    conversation.wake_writer()
+    return await call.answer()
+
+
+@pytest.mark.parametrize(
+    ("op", "params", "complaint"),
+    [
+        ("sessions.fly", {}, "does not know 'sessions.fly'"),
+        ("", {}, "does not know ''"),
+        ("pairing.offer", {"ttl": "soon"}, "`ttl`"),
+        ("pairing.offer", {"ttl": 9.0}, "`ttl`"),
+        ("pairing.offer", {"ttl": float("nan")}, "`ttl`"),
+        ("pairing.offer", {"preset": "root"}, "`preset`"),
+        ("pairing.offer", {"expires": "never"}, "`expires`"),
+        ("pairing.offer", [300.0], "Expected `object`, got `array`"),
+        ("phones.revoke", {}, "`phone`"),
+        ("phones.revoke", {"phone": ""}, "`phone`"),
+        ("phones.revoke", {"phone": 7}, "`phone`"),
+        ("phones.revoke", None, "Expected `object`"),
+        ("relay.configure", {"url": ["https://relay.test"]}, "`url`"),
+        ("relay.configure", 7, "Expected `object`"),
+        ("sessions.start", {"cols": 0}, "`cols`"),
+        ("sessions.start", {"rows": 1001}, "`rows`"),
+        ("sessions.start", {"argv": []}, "`argv`"),
+        ("sessions.start", {"argv": ["sh", 5]}, "`argv"),
+        ("sessions.start", {"env": {"A": 1}}, "`env"),
+        ("sessions.resize", {"session": "s", "cols": "wide", "rows": 1}, "`cols`"),
+        ("sessions.attach", {"session": "s", "viewer": b"short"}, "`"),
+        ("sessions.rename", {"session": "s", "name": "x" * 65}, "`name`"),
+        ("sessions.end", "s", "Expected `object`"),
+    ],
+)
+async def test_what_makes_no_sense_is_answered_with_the_field_that_is_wrong(
+    op: str, params: object, complaint: str, tmp_path: Path
+) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            node = await world.node()
+            near, far = memory_channels()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(node.serve_local, far)
+                async with open_conversation(near, opener=True) as conversation:
+                    with pytest.raises(BadRequest) as said:
+                        await ask_raw(conversation, op, params, None)
+                    assert complaint in str(said.value)
+                    assert (await conversation.ask(Hello())).contact == "local"
+
+
+async def test_calls_to_another_machine_are_refused_clearly(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            node = await world.node()
+            near, far = memory_channels()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(node.serve_local, far)
+                async with open_conversation(near, opener=True) as conversation:
+                    for request in (Hello(), ListSessions(), OfferPairing(), StopNode()):
+                        with pytest.raises(BadRequest, match="other machines"):
+                            await conversation.ask(
+                                cast("Operation[object]", request), to=Phone().id
+                            )
+                    assert not world.relay.tokens
+                    to_itself = await conversation.ask(Hello(), to=node.identity.id)
+                    assert to_itself.node_id == node.identity.id
+
+
+async def test_a_viewer_sees_a_session_and_can_do_nothing_to_it(tmp_path: Path) -> None:
+    phone = Phone()
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            node = await world.node()
+            await world.pair(node, phone, "viewer")
+            async with world.local(node) as local:
+                session = await local.start_session(["cat"], cols=80, rows=24)
+                async with open_phone(node.serve_phone, phone.again(node.identity.id)) as viewer:
+                    assert [each.id for each in await viewer.sessions()] == [session.id]
+                    for request in (
+                        StartSession(argv=["true"]),
+                        ResizeSession(session=session.id, cols=10, rows=10),
+                        RenameSession(session=session.id, name="mine"),
+                        EndSession(session=session.id),
+                    ):
+                        with pytest.raises(Refused, match="needs 'type'"):
+                            await viewer.ask(cast("Operation[object]", request))
+                    async with viewer.attach(session.id, cols=10, rows=10) as (attached, _):
+                        await attached.type(b"rm -rf /\r")
+                        with pytest.raises(Refused):
+                            await for_ever(attached.receive)
+                (after,) = await local.sessions()
+                assert (after.alive, after.cols, after.rows) == (True, 80, 24)
+                assert after.name == session.name
+                async with local.attach(session.id, cols=80, rows=24) as (_, drawn):
+                    assert drawn is not None
+                    assert b"rm" not in drawn.vt
+                await local.end_session(session.id)
+
+
+async def test_a_phone_that_asks_to_be_forgotten_is_answered_and_then_revoked(
+    tmp_path: Path,
+) -> None:
+    phone, other = Phone("leaves"), Phone("stays")
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            node = await world.node()
+            await world.pair(node, phone)
+            await world.pair(node, other)
+            async with open_phone(node.serve_phone, phone.again(node.identity.id)) as client:
+                await client.ask(Forget())
+            async with world.local(node) as local:
+                with pytest.raises(Refused, match="only a paired phone"):
+                    await local.ask(Forget())
+            while not world.relay.revoked:
+                await trio.testing.wait_all_tasks_blocked()
+            assert [info.name for info in node.phones.list()] == ["stays"]
+            assert world.relay.revoked == ["a phone's account"]
+
+
+async def test_a_phone_that_stays_after_it_asked_to_be_forgotten_is_shown_out(
+    tmp_path: Path,
+) -> None:
+    phone = Phone("clings")
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            node = await world.node()
+            await world.pair(node, phone)
+            async with open_phone(node.serve_phone, phone.again(node.identity.id)) as client:
+                await client.ask(Forget())
+                with pytest.raises(Refused, match="revoked"):
+                    await for_ever(lambda: client.ask(Hello()))
+            assert not node.phones.list()
