@@ -12,7 +12,7 @@ import trio
 from loopsy_core import __version__
 from loopsy_core.errors import Busy, Gone, LoopsyError
 from loopsy_core.home import Home, load_config, load_identity, lock_file
-from loopsy_core.kit import Backoff, Broadcast, open_database
+from loopsy_core.kit import Backoff, Broadcast, one_error, open_database
 from loopsy_core.links import Channel, open_conversation, serve_local
 from loopsy_core.peers import MIGRATIONS, open_book
 from loopsy_core.sessions import HostStarter, open_host_link
@@ -163,7 +163,7 @@ async def open_node(home: Home | None = None) -> AsyncGenerator[Node]:
     """
     home = home or Home.find()
     home.check()
-    with lock_file(home.node_lock):
+    with lock_file(home.node_lock), one_error():
         config = load_config(home.config)
         identity = load_identity(home, config.server.name)
         events: Broadcast[Event] = Broadcast()

@@ -142,14 +142,14 @@ class Relaying:
             self._void = credential
             problem = f"{error}; run `loopsy relay configure {credential.url}`"
             _log.warning("%s", problem)
-            self.status.set(RelayStatus(credential.url, connected=False, problem=problem))
+            self._stands(credential, problem=problem)
 
     async def _link(self, credential: Credential) -> None:
         from loopsy_core.links.relay import serve_phones
 
         def connected() -> None:
             _log.info("connected to %s", credential.url)
-            self.status.set(RelayStatus(credential.url, connected=True))
+            self._stands(credential)
 
         await serve_phones(credential.url, credential.secret, self._serve, on_connected=connected)
 
@@ -160,7 +160,12 @@ class Relaying:
         else:
             _log.error("the link to the relay failed", exc_info=error)
             problem = "the link failed; the log says why"
-        self.status.set(RelayStatus(credential.url, connected=False, problem=problem))
+        self._stands(credential, problem=problem)
+
+    def _stands(self, credential: Credential, problem: str | None = None) -> None:
+        """Tell how the link stands, unless it is one that was left in this very moment."""
+        if credential == self._credential.value:
+            self.status.set(RelayStatus(credential.url, problem is None, problem))
 
     def _use(self, credential: Credential | None) -> None:
         self.status.set(RelayStatus(credential.url if credential else None, connected=False))

@@ -121,6 +121,7 @@ class Book:
             connection.execute("DELETE FROM contacts WHERE id = ?", (contact_id,))
 
         await self._database.transact(delete)
+        self._contacts.pop(contact_id, None)  # a `put` may have been under way before us
 
     async def seen(self, contact_id: PeerId, now: float) -> None:
         """Note that a contact has been here, if it is still known."""

@@ -7,12 +7,9 @@ from its own offset (PROTOCOL.md section 5). Who falls off the log's end gets a 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-import signal
 import time
 from collections import OrderedDict, deque
-from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -31,15 +28,16 @@ from loopsy_core.wire import (
     SessionInfo,
 )
 
-from .pty import Pty, open_pty
+from .running import Running
 from .screen import Screen
-from .spawn import Program, spawn_on_terminal
 from .viewer import Viewer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loopsy_core.links import Asked
+
+    from .spawn import Program
 
 __all__ = ["Session"]
 
@@ -50,19 +48,6 @@ MAX_REMEMBERED_VIEWERS: Final = 256
 """Viewers whose typed totals are kept after they left, for when they come back."""
 MAX_RESIZES: Final = 256
 """Size changes that a resuming viewer can be told of; with more between, it gets a picture."""
-HANG_UP_PATIENCE: Final = 3.0
-"""Seconds between SIGHUP and SIGKILL."""
-GOODBYE: Final = 1.0
-"""Seconds that a program has to end when its host leaves; then nobody is there to insist."""
-LONGEST_TURN: Final = 0.001
-"""Seconds that one session may work on its output before all others have their turn."""
-SMALLEST_SLICE: Final = 4096
-LARGEST_SLICE: Final = 65_536
-"""Bytes of output taken in one turn, fewer where they take longer."""
-LAST_WORDS: Final = 0.1
-"""Seconds of silence after which an ended program has no more output under way."""
-MAX_LAST_WORDS: Final = 1 << 20
-"""Bytes that programs left behind may still print after the session's own has ended."""
 
 
 class Session:
@@ -90,8 +75,7 @@ class Session:
         self._log = ByteLog(LOG_SIZE)
         self._screen = Screen(*size, self._reply)
         self._title = ""
-        self._pty: Pty | None = None
-        self._process: trio.Process | None = None
+        self._running = Running(program, self._take)
         self._replies: deque[bytes] = deque()
         self._exit_code: int | None = None
         self._ended = trio.Event()
@@ -131,58 +115,13 @@ class Session:
 
         Raises `Busy` before it has started when the machine cannot start it.
         """
-        pty, far = open_pty(*self._size)
         try:
-            try:
-                process = await spawn_on_terminal(self._program, far)
-            except BaseException:
-                os.close(far)
-                raise
-            self._pty, self._process = pty, process
-            task_status.started()
-            try:
-                try:
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(self._read_output, pty)
-                        await process.wait()
-                        nursery.cancel_scope.cancel()
-                finally:
-                    # Not before: a program may let go of its terminal, and open it again later to
-                    # ask for a password. Without the far side ours would have ended by then.
-                    os.close(far)
-                await self._read_last_words(pty)
-            finally:
-                self._signal(signal.SIGHUP)
-                with trio.move_on_after(GOODBYE, shield=True):
-                    await process.wait()  # when we are cancelled; else it has ended already
-                self._finish(process.returncode)
+            self._exit_code = await self._running.run(*self._size, task_status=task_status)
         finally:
-            self._pty = None
-            pty.close()
-
-    async def _read_output(self, pty: Pty) -> None:
-        most = LARGEST_SLICE
-        while data := await pty.read(most):
-            began = perf_counter()
-            self._take(data)
-            # A flood must not keep the other sessions of this process waiting, and some output
-            # (`yes`: a scroll every two bytes) costs the emulator twenty times as much as other.
-            if perf_counter() - began > LONGEST_TURN:
-                most = max(SMALLEST_SLICE, most // 2)
-            elif len(data) >= most:
-                most = min(LARGEST_SLICE, most * 2)
-            await trio.lowlevel.checkpoint()
-
-    async def _read_last_words(self, pty: Pty) -> None:
-        """Read what the ended program had printed; others may hold its terminal and print on."""
-        end = self._log.end + MAX_LAST_WORDS
-        while self._log.end < end:
-            data = b""
-            with trio.move_on_after(LAST_WORDS):
-                data = await pty.read()
-            if not data:
-                return
-            self._take(data)
+            self._log.close()
+            self._ended.set()
+            self._news.unpark_all()
+            self._on_change()
 
     def _take(self, data: bytes) -> None:
         self._screen.feed(data)
@@ -196,13 +135,6 @@ class Session:
                 self._title = title
                 self._on_change()
 
-    def _finish(self, exit_code: int | None) -> None:
-        self._exit_code = exit_code
-        self._log.close()
-        self._ended.set()
-        self._news.unpark_all()
-        self._on_change()
-
     # Queries of the program are answered once: by ours, unless a viewer's terminal cannot be kept
     # from answering.
 
@@ -212,9 +144,9 @@ class Session:
     def _answer_queries(self) -> None:
         replies = b"".join(self._replies)
         self._replies.clear()
-        if self._pty is not None and not any(v.answers for v in self._viewers.values()):
+        if self._running.pty is not None and not any(v.answers for v in self._viewers.values()):
             # Never waits: a program that does not read its terminal gets no answers either.
-            self._pty.write_nowait(replies)
+            self._running.pty.write_nowait(replies)
 
     # What others ask.
 
@@ -223,8 +155,8 @@ class Session:
         if (cols, rows) == self._size or self._removed:
             return
         self._size = (cols, rows)
-        if self._pty is not None:
-            self._pty.resize(cols, rows)
+        if self._running.pty is not None:
+            self._running.pty.resize(cols, rows)
         self._screen.resize(cols, rows)
         mark = (self._log.end, Resized(cols, rows))
         self._resizes.append(mark)
@@ -239,27 +171,10 @@ class Session:
         self._on_change()
 
     async def end(self) -> None:
-        """End the program: SIGHUP to its group, some patience, SIGKILL; returns when it is gone."""
-        self._signal(signal.SIGHUP)
-        self._signal(signal.SIGCONT)  # a stopped program cannot end itself
-        with trio.move_on_after(HANG_UP_PATIENCE):
-            await self._ended.wait()
+        """End the program, by force if need be; returns when the session has ended."""
         if self.alive:
-            self._signal(signal.SIGKILL)
+            await self._running.end()
             await self._ended.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is None or self._process.returncode is not None:
-            return
-        # The child leads its own session, so its pid names its process group too; a shell's job
-        # in front has a group of its own.
-        groups = {self._process.pid}
-        if self._pty is not None and (front := self._pty.foreground_group) is not None:
-            groups.add(front)
-        for group in groups:
-            # macOS says "not permitted" for a group of zombies.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, number)
 
     async def attach(self, asked: Asked, request: AttachSession) -> AttachReply:
         """Show the session over `asked` until it ends; cancelled, the viewer has left."""
@@ -382,7 +297,7 @@ class Session:
             while view:
                 if self._viewers.get(viewer_id) is not viewer:
                     raise Gone("the viewer has reconnected")
-                pty = self._pty
+                pty = self._running.pty
                 written = len(view) if pty is None else pty.write_some_nowait(view)
                 if pty is not None and not written:
                     with contextlib.suppress(trio.ClosedResourceError):  # the program has ended

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from loopsy_core.client import Client
-from loopsy_core.sessions import session as session_module
+from loopsy_core.sessions import running
 from loopsy_core.sessions.host import Host
 from loopsy_core.sessions.registry import open_sessions
 from loopsy_core.wire import AttachReply, Ended, ResizeSession, Resumed, decode
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "HANG_UP_PATIENCE", 0.3)
+    monkeypatch.setattr(running, "HANG_UP_PATIENCE", 0.3)
 
 
 async def ended(stage: Stage, *argv: str) -> SessionInfo:

@@ -1,0 +1,136 @@
+"""A program on its terminal, from its start to its last words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from .pty import Pty, open_pty
+from .spawn import Program, spawn_on_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Running"]
+
+HANG_UP_PATIENCE: Final = 3.0
+"""Seconds between SIGHUP and SIGKILL."""
+GOODBYE: Final = 1.0
+"""Seconds that a program has to end when its host leaves; then nobody is there to insist."""
+LONGEST_TURN: Final = 0.001
+"""Seconds that one session may work on its output before all others have their turn."""
+SMALLEST_SLICE: Final = 4096
+LARGEST_SLICE: Final = 65_536
+"""Bytes of output taken in one turn, fewer where they take longer."""
+LAST_WORDS: Final = 0.1
+"""Seconds of silence after which an ended program has no more output under way."""
+MAX_LAST_WORDS: Final = 1 << 20
+"""Bytes that programs left behind may still print after the session's own has ended."""
+
+
+class Running:
+    """A program and its terminal; `run` is their life."""
+
+    def __init__(self, program: Program, take: Callable[[bytes], None]) -> None:
+        """Prepare; `take` is called with each piece of output."""
+        self._program = program
+        self._take = take
+        self._process: trio.Process | None = None
+        self._gone = trio.Event()
+        self.pty: Pty | None = None
+        """The terminal, while the program runs."""
+
+    async def run(self, cols: int, rows: int, *, task_status: trio.TaskStatus[None]) -> int | None:
+        """Start the program, take its output to the end, and return its exit code.
+
+        The code is -N if signal N ended it, None if it does not end. Raises `Busy` before it has
+        started when the machine cannot start it. Cancelled, it hangs up on the program.
+        """
+        pty, far = open_pty(cols, rows)
+        try:
+            self._process = await self._start(far)
+            self.pty = pty
+            task_status.started()
+            try:
+                await self._take_all(pty, far, self._process)
+            finally:
+                self._signal(signal.SIGHUP)
+                with trio.move_on_after(GOODBYE, shield=True):
+                    await self._process.wait()  # when we are cancelled; else it has ended already
+            return self._process.returncode
+        finally:
+            self.pty = None
+            self._gone.set()
+            pty.close()
+
+    async def end(self) -> None:
+        """End the program: SIGHUP to its group, some patience, SIGKILL; returns when it is gone."""
+        self._signal(signal.SIGHUP)
+        self._signal(signal.SIGCONT)  # a stopped program cannot end itself
+        with trio.move_on_after(HANG_UP_PATIENCE):
+            await self._gone.wait()
+        if not self._gone.is_set():
+            self._signal(signal.SIGKILL)
+            await self._gone.wait()
+
+    async def _start(self, far: int) -> trio.Process:
+        try:
+            return await spawn_on_terminal(self._program, far)
+        except BaseException:
+            os.close(far)
+            raise
+
+    async def _take_all(self, pty: Pty, far: int, process: trio.Process) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._take_output, pty)
+                await process.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            # Not before: a program may let go of its terminal, and open it again later to ask for
+            # a password. Without the far side ours would have ended by then.
+            os.close(far)
+        await self._take_last_words(pty)
+
+    async def _take_output(self, pty: Pty) -> None:
+        most = LARGEST_SLICE
+        while data := await pty.read(most):
+            began = perf_counter()
+            self._take(data)
+            # A flood must not keep the other sessions of this process waiting, and some output
+            # (`yes`: a scroll every two bytes) costs the emulator twenty times as much as other.
+            if perf_counter() - began > LONGEST_TURN:
+                most = max(SMALLEST_SLICE, most // 2)
+            elif len(data) >= most:
+                most = min(LARGEST_SLICE, most * 2)
+            await trio.lowlevel.checkpoint()
+
+    async def _take_last_words(self, pty: Pty) -> None:
+        """Take what the ended program had printed; others may hold its terminal and print on."""
+        left = MAX_LAST_WORDS
+        while left > 0:
+            data = b""
+            with trio.move_on_after(LAST_WORDS):
+                data = await pty.read()
+            if not data:
+                return
+            self._take(data)
+            left -= len(data)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None or self._process.returncode is not None:
+            return
+        # The child leads its own session, so its pid names its process group too; a shell's job
+        # in front has a group of its own.
+        groups = {self._process.pid}
+        if self.pty is not None and (front := self.pty.foreground_group) is not None:
+            groups.add(front)
+        for group in groups:
+            # macOS says "not permitted" for a group of zombies.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, number)
