@@ -25,7 +25,7 @@ __all__ = ["WebSocket"]
 
 _READ: Final = 65536  # bytes asked of the stream at once
 
-# Messages handed out of one read before others get their turn. One read may hold hundreds.
+# Frames taken out of one read before others get their turn. One read may hold thousands.
 _FAIR_SHARE: Final = 32
 
 _LONGEST_REASON: Final = 123  # bytes; a control frame holds 125, and the code takes 2
@@ -50,8 +50,9 @@ class WebSocket:
         self._events: Iterator[Event] = self._protocol.events()
         self._longest_message = longest_message
         self._silence_seconds = silence_seconds
-        self._pieces: list[bytes] = []  # of a message that is not complete yet
-        self._pieces_size = 0
+        # One buffer and not a list: a message may come in a million fragments of one byte.
+        self._begun = bytearray()
+        self._broken = False  # what came was no frame; the rest cannot be understood
         self._handed_out = 0
         self._pong: Pong | None = None
         self._ping_due = False
@@ -62,13 +63,11 @@ class WebSocket:
         """Return the next message. Raises `HungUp`: left, lost, or not talking our language."""
         while True:
             for event in self._events:
-                if isinstance(event, BytesMessage):
-                    message = self._assemble(event)
-                    if message is not None:
-                        await self._give_way()
-                        return message
-                else:
+                await self._give_way()  # one read may hold ten thousand pings
+                if not isinstance(event, BytesMessage):
                     self._obey(event)
+                elif (message := self._assemble(event)) is not None:
+                    return message
             await self._read()
 
     async def send(self, messages: list[bytes]) -> None:
@@ -103,8 +102,13 @@ class WebSocket:
         try:
             await self._write(protocol.send(CloseConnection(ending.code, reason)))
             while protocol.state is not ConnectionState.CLOSED:
-                if next(self._events, None) is None:
+                if self._broken:
+                    await self._discard()
+                elif (event := next(self._events, None)) is None:
                     await self._read()
+                else:
+                    await self._give_way()
+                    self._note_close(event)
         except (HungUp, LocalProtocolError):
             pass  # they are gone, which is what we wanted
 
@@ -121,20 +125,17 @@ class WebSocket:
 
     def _assemble(self, event: BytesMessage) -> bytes | None:
         """Return the message that `event` completes, if it does. Raises `HungUp` if too long."""
-        self._pieces_size += len(event.data)
-        if self._pieces_size > self._longest_message:
+        if len(self._begun) + len(event.data) > self._longest_message:
             limit = f"{self._longest_message} bytes at most"
             raise HungUp(Ending(CloseReason.MESSAGE_TOO_BIG, limit))
         if not event.message_finished:
-            self._pieces.append(bytes(event.data))
+            self._begun += event.data
             return None
-        if self._pieces:
-            self._pieces.append(bytes(event.data))
-            message = b"".join(self._pieces)
-            self._pieces = []
+        if self._begun:
+            message = bytes(self._begun + event.data)
+            self._begun = bytearray()
         else:
             message = bytes(event.data)  # the common case, and no copy
-        self._pieces_size = 0
         return message
 
     def _obey(self, event: Event) -> None:
@@ -147,6 +148,7 @@ class WebSocket:
             case TextMessage():
                 raise HungUp(Ending(CloseReason.UNSUPPORTED_DATA, "messages must be binary"))
             case CloseConnection():
+                self._note_close(event)
                 self._answer_close(event)
             case _:
                 pass  # a pong: that something came was noted already
@@ -157,6 +159,20 @@ class WebSocket:
         if code == CloseReason.NO_STATUS_RCVD:  # may not be sent (section 7.4.1)
             code = CloseReason.NORMAL_CLOSURE
         raise HungUp(Ending(code, "it closed"))
+
+    def _note_close(self, event: Event) -> None:
+        """See whether this is the other side's close frame, or wsproto's word for nonsense."""
+        closing = (ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED)
+        if isinstance(event, CloseConnection) and self._protocol.state not in closing:
+            self._broken = True
+
+    async def _discard(self) -> None:
+        """Read without parsing: of a broken stream wsproto would only hoard the bytes."""
+        try:
+            if not await self._stream.receive_some(_READ):
+                raise HungUp(Ending(None, "lost"))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise HungUp(Ending(None, "lost")) from None
 
     async def _read(self) -> None:
         self._silent_since = trio.current_time()

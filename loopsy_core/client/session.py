@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
+import trio
 
 from loopsy_core.errors import ProtocolViolation
 from loopsy_core.wire import (
+    CHUNK,
     Ended,
     Picture,
     Resize,
@@ -51,7 +52,7 @@ class Attached:
         """Show what `call` brings to `viewing`."""
         self._call = call
         self._viewing = viewing
-        self._waiting: deque[Shown] = deque()
+        self._sent = 0  # of all that `viewing` typed, what was sent before or over this call
 
     async def receive(self) -> Shown:
         """Wait for the next thing to show; after `Ended` nothing more comes.
@@ -83,19 +84,26 @@ class Attached:
         if piece is None or isinstance(piece, bytes):
             raise ProtocolViolation("the host began with something else than its screen")
         item = decode_attached(piece.value)
+        drawn: Drawn | None = None
         match item:
             case Picture():
-                return await self._draw(item)
+                drawn = await self._draw(item)
             case Resumed():
-                await self._send_again(item)
-                return None
+                self._viewing.began(item)
             case _:
                 raise ProtocolViolation("the host began with something else than its screen")
+        self._sent = item.typed
+        await self._send_typed()
+        return drawn
 
     async def type(self, data: bytes) -> None:
-        """Type `data`; if the connection is lost on the way, it is sent again on the next."""
+        """Type `data`; if the connection is lost on the way, it is sent again on the next.
+
+        Cancelled, it is typed all the same: what was not sent yet goes ahead of what comes next.
+        """
         self._viewing.typed(data)
-        await self._call.send(data)
+        await trio.lowlevel.checkpoint()
+        await self._send_typed()
 
     async def wish_size(self, cols: int, rows: int) -> None:
         """Tell which size, in cells, this viewer would like the terminal to have."""
@@ -110,12 +118,18 @@ class Attached:
                 raise ProtocolViolation("the host's picture is not as long as announced")
             parts.append(piece)
             missing -= len(piece)
-        await self._send_again(item)
+        # In the middle of the stream it only acknowledges: what is under way is not sent again.
+        self._viewing.began(item)
         return Drawn(b"".join(parts), item.cols, item.rows, item.title)
 
-    async def _send_again(self, item: Picture | Resumed) -> None:
-        if unconfirmed := self._viewing.began(item):
-            await self._call.send(unconfirmed)
+    async def _send_typed(self) -> None:
+        # Whoever waits for room here sends what is next then, so tasks that type at the same time
+        # never change the order in which `viewing` has it.
+        while self._sent < self._viewing.typed_total:
+            room = min(await self._call.wait_room(), CHUNK)
+            if piece := self._viewing.typed_after(self._sent, room):
+                self._call.send_nowait(piece)
+                self._sent += len(piece)
 
 
 @asynccontextmanager

@@ -77,6 +77,18 @@ class Viewing:
             raise Busy("too much was typed that the session has not taken yet")
         self._unconfirmed += data
 
+    @property
+    def typed_total(self) -> int:
+        """How many bytes were typed in all."""
+        return self._confirmed + len(self._unconfirmed)
+
+    def typed_after(self, total: int, most: int) -> bytes:
+        """Return what was typed after the first `total` bytes, up to `most` of it."""
+        begin = total - self._confirmed
+        if begin < 0:
+            raise ProtocolViolation("the host has bytes that we never sent")
+        return bytes(self._unconfirmed[begin : begin + most])
+
     def confirmed(self, item: Typed) -> None:
         """Forget typed bytes that the host has."""
         count = item.total - self._confirmed

@@ -166,8 +166,12 @@ class Window:
         try:
             await reservation.settled.wait()
         except trio.Cancelled:
-            self._waiting.remove(reservation)
-            self._admit()
+            # Between the cancellation and this line somebody may have settled it all the same.
+            if reservation.granted:
+                self.release(reservation.size)
+            elif not reservation.settled.is_set():
+                self._waiting.remove(reservation)
+                self._admit()
             raise
         if not reservation.granted:
             raise trio.ClosedResourceError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -281,3 +282,55 @@ async def test_whatever_bytes_come_they_are_messages_or_the_end(
         except HungUp as hung_up:
             await socket.close(hung_up.ending)
             break
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x82\xff" + (2**63).to_bytes(8, "big") + bytes(4),
+        b"\xf2\x85" + bytes(9),
+        b"\x82\x05hello",
+    ],
+    ids=["a frame of 2^63 bytes", "reserved bits", "no mask"],
+)
+async def test_what_comes_behind_a_broken_frame_is_not_hoarded(nonsense: bytes) -> None:
+    socket, client = make()
+    flood, pieces = bytes(65_536), 256
+    await client.stream.send_all(nonsense)
+    ending = await ending_of(socket)
+    assert ending.code in {1002, 1009}
+
+    async def go_on() -> None:
+        for _ in range(pieces):
+            await client.stream.send_all(flood)
+            await wait_all_tasks_blocked()  # a memory stream holds what nobody has read
+        await client.stream.aclose()
+
+    tracemalloc.start()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(go_on)
+            await socket.close(ending)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < pieces * len(flood) / 4
+
+
+async def test_ten_thousand_pings_in_one_read_let_others_have_their_turn() -> None:
+    socket, client = make()
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    pings = b"".join(client.protocol.send(Ping()) for _ in range(10_000))
+    await client.stream.send_all(pings + client.protocol.send(BytesMessage(b"done")))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        assert await socket.receive() == b"done"
+        nursery.cancel_scope.cancel()
+    assert turns > 100

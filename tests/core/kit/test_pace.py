@@ -239,3 +239,26 @@ def test_what_was_not_reserved_cannot_be_released() -> None:
 def test_room_for_nothing_is_refused(make: type) -> None:
     with pytest.raises(ValueError, match="at least one"):
         make()
+
+
+@pytest.mark.parametrize("settle", ["close", "release"])
+async def test_a_reservation_settled_in_the_moment_of_its_cancellation_is_not_lost(
+    settle: str,
+) -> None:
+    window = Window(10)
+    await window.reserve(10)
+    scope = trio.CancelScope()
+
+    async def ask() -> None:
+        with scope:
+            await window.reserve(5)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        scope.cancel()
+        if settle == "close":
+            window.close()
+        else:
+            window.release(10)
+    assert window.used == (10 if settle == "close" else 0)

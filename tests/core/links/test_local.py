@@ -170,6 +170,7 @@ async def test_a_caller_whose_claim_is_too_large_is_hung_up_on(
         await stream.send_all(b"\xff\xff\xff\xff")
         assert await stream.receive_some(10) == b""
         await stream.aclose()
+        await trio.testing.wait_all_tasks_blocked()
     [line] = [record.getMessage() for record in caplog.records]
     assert "4294967295" in line
 
