@@ -179,27 +179,29 @@ async def open_knock(door: Door, greeting: Greeting) -> AsyncGenerator[tuple[Cha
     Raises `Refused` with the node's word when it does not let us in.
     """
     near, line = memory_channels(PhoneLine)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_serve_line, door, line)
-        try:
-            await near.send([greeting.first_message])
-            established = greeting.finish(await receive_one(near))
-            yield SealedChannel(near, established.connection), established
-        finally:
-            with trio.CancelScope(shield=True):
-                await near.aclose()
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_serve_line, door, line)
+            try:
+                await near.send([greeting.first_message])
+                established = greeting.finish(await receive_one(near))
+                yield SealedChannel(near, established.connection), established
+            finally:
+                with trio.CancelScope(shield=True):
+                    await near.aclose()
 
 
 @asynccontextmanager
 async def open_phone(door: Door, greeting: Greeting) -> AsyncGenerator[Client]:
     """Be a phone at `door` that has been let in, and said its first word."""
-    async with (
-        open_knock(door, greeting) as (sealed, _),
-        open_conversation(sealed, opener=True) as conversation,
-    ):
-        client = Client(conversation)
-        await client.ask(Hello())
-        yield client
+    with one_error():
+        async with (
+            open_knock(door, greeting) as (sealed, _),
+            open_conversation(sealed, opener=True) as conversation,
+        ):
+            client = Client(conversation)
+            await client.ask(Hello())
+            yield client
 
 
 async def _serve_line(door: Door, line: MemoryChannel) -> None:

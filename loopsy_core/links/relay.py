@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -142,8 +142,7 @@ class PhoneChannel(Channel):
         """Have the relay end the phone's connection, with `why`."""
         if self._left is None:
             self.leave("the connection was closed")
-            self._link.forget(self._conn)
-            await self._link.put([encode_envelope(Close(self._conn, why[:LONGEST_WHY]))])
+            await self._link.cut(self._conn, why)
 
     def take(self, sealed: bytes) -> bool:
         """Take in a message; False when the phone has too much unread here."""
@@ -202,14 +201,14 @@ class _Link:
                 phone = self._phones.get(conn)
                 if phone is not None and not phone.take(sealed):
                     phone.leave("it sent more than it may")
-                    self._nursery.start_soon(self._cut, conn)
+                    self._nursery.start_soon(self.cut, conn, "protocol")
             case Joined(conn=conn):
                 if conn in self._phones:
                     raise ProtocolViolation("the relay let one connection join twice")
                 if len(self._nursery.child_tasks) >= MAX_TASKS:
                     raise ProtocolViolation("the relay lets in more phones than there can be")
                 if len(self._phones) >= MAX_PHONES:
-                    self._nursery.start_soon(self._cut, conn)
+                    self._nursery.start_soon(self.cut, conn, "protocol")
                     return
                 phone = PhoneChannel(self, envelope)
                 self._phones[conn] = phone
@@ -230,15 +229,15 @@ class _Link:
                     if not self._lost:
                         await phone.aclose()
 
-    async def _cut(self, conn: int) -> None:
-        self.forget(conn)
-        await self.put([encode_envelope(Close(conn, "protocol"))])
-
-    def forget(self, conn: int) -> None:
+    async def cut(self, conn: int, why: str) -> None:
+        """Have the relay end a phone's connection; of no use, and no error, on a lost link."""
         self._phones.pop(conn, None)
+        with suppress(Gone):
+            await self.put([encode_envelope(Close(conn, why[:LONGEST_WHY]))])
 
     def lose(self) -> None:
         self._lost = True
+        self._to_write.close()  # wakes whoever waits for its turn: nothing will be written
         for phone in self._phones.values():
             phone.leave("the link to the relay was lost")
         self._phones.clear()

@@ -72,8 +72,11 @@ class _ErrorReply(msgspec.Struct, frozen=True):
 
 def parse_relay_url(text: str) -> str:
     """Return a relay's address in its plain form (no slash at the end), or raise `BadRequest`."""
+    text = text.strip()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise BadRequest("a relay's address has no spaces in it, and ASCII characters only")
     try:
-        parts = urlsplit(text.strip())
+        parts = urlsplit(text)
         port = parts.port
     except ValueError:
         raise BadRequest(f"{text!r} is no address") from None

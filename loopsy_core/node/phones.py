@@ -156,13 +156,13 @@ class Phones:
         asker = Asker(f"phone {contact.name}", contact.grants, contact.id)
         expires_at = float("inf") if contact.expires_at is None else contact.expires_at
         patience = max(0.0, expires_at - time.time())
-        with self.presence.present(contact.id) as first:
-            if first:
+        with self.presence.present(contact.id) as visit:
+            if visit.first:
                 self._events.publish(PhoneConnected(contact.id, contact.name))
             with trio.move_on_after(patience):
                 await self._book.seen(contact.id, time.time())
                 await let_in(sealed, asker)
-        if not self.presence.connected(contact.id):
+        if visit.last:
             self._events.publish(PhoneLeft(contact.id, contact.name))
             await self._book.seen(contact.id, time.time())
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from .book import MIGRATIONS, Book, Contact, open_book
 from .pairing import Offer, Offers
-from .presence import Presence
+from .presence import Presence, Visit
 
-__all__ = ["MIGRATIONS", "Book", "Contact", "Offer", "Offers", "Presence", "open_book"]
+__all__ = ["MIGRATIONS", "Book", "Contact", "Offer", "Offers", "Presence", "Visit", "open_book"]

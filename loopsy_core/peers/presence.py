@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 if TYPE_CHECKING:
@@ -12,7 +13,17 @@ if TYPE_CHECKING:
 
     from loopsy_core.home import PeerId
 
-__all__ = ["Presence"]
+__all__ = ["Presence", "Visit"]
+
+
+@attrs.define
+class Visit:
+    """One connection of a contact."""
+
+    first: bool
+    """Whether it came when there was no other."""
+    last: bool = False
+    """Whether it went when there was no other; told once it has."""
 
 
 class Presence:
@@ -27,22 +38,24 @@ class Presence:
         return contact in self._scopes
 
     @contextmanager
-    def present(self, contact: PeerId) -> Generator[bool]:
-        """Count a connection for as long as the block lasts; yields whether it is the first.
+    def present(self, contact: PeerId) -> Generator[Visit]:
+        """Count a connection for as long as the block lasts.
 
         The block is cancelled, and left quietly, when the contact is cut off.
         """
         scope = trio.CancelScope()
         scopes = self._scopes.setdefault(contact, set())
-        first = not scopes
+        visit = Visit(first=not scopes)
         scopes.add(scope)
         try:
             with scope:
-                yield first
+                yield visit
         finally:
             scopes.discard(scope)
             if not scopes and self._scopes.get(contact) is scopes:
                 del self._scopes[contact]
+            # Those that were cut off have a set of their own, and one of them leaves it last.
+            visit.last = not scopes and contact not in self._scopes
 
     def cut(self, contact: PeerId) -> int:
         """End all connections of a contact, and only its; return how many there were."""

@@ -104,17 +104,17 @@ async def test_tasks_that_type_at_once_are_resent_in_the_order_in_which_they_wer
         async with (
             open_talk(host.answer) as (talk, pipe),
             Client(talk).attach(viewing, cols=80, rows=24) as (attached, _),
+            trio.open_nursery() as nursery,
         ):
-            async with trio.open_nursery() as nursery:
 
-                async def type_letters(letter: bytes) -> None:
-                    with suppress(Gone):
-                        await attached.type(letter * size)
+            async def type_letters(letter: bytes) -> None:
+                with suppress(Gone):
+                    await attached.type(letter * size)
 
-                for letter in b"abcdefgh":
-                    nursery.start_soon(type_letters, bytes([letter]))
-                await wait_all_tasks_blocked()
-                pipe.cut()
+            for letter in b"abcdefgh":
+                nursery.start_soon(type_letters, bytes([letter]))
+            await wait_all_tasks_blocked()
+            pipe.cut()
         async with (
             open_talk(host.answer) as (talk, _),
             Client(talk).attach(viewing, cols=80, rows=24) as (attached, drawn),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 import trio_websocket
 
+from loopsy_core.kit import one_error
 from loopsy_core.wire import MAX_MESSAGE, Envelope, decode_envelope, encode_envelope
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ async def open_fake_relay(
         except trio_websocket.ConnectionClosed:
             pass  # the test's side has left
 
-    with trio.fail_after(PATIENCE):
+    with one_error(), trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
             server = await nursery.start(
                 lambda task_status: trio_websocket.serve_websocket(
@@ -44,6 +45,7 @@ async def open_fake_relay(
                     0,
                     None,
                     max_message_size=2 * MAX_MESSAGE,
+                    message_queue_size=1000,  # what a test does not read must not stop the rest
                     task_status=task_status,
                 )
             )
@@ -63,7 +65,7 @@ async def open_raw_relay(
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the test's side has left
 
-    with trio.fail_after(PATIENCE):
+    with one_error(), trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
             [listener] = await nursery.start(
                 lambda task_status: trio.serve_tcp(

@@ -11,7 +11,6 @@ import msgspec
 import trio
 from trio.testing import memory_stream_pair
 
-from loopsy_core.errors import LoopsyError
 from loopsy_core.kit import one_error
 from loopsy_core.links import (
     PASSED_ON,
@@ -28,6 +27,8 @@ from tests.play import Line, written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from loopsy_core.errors import LoopsyError
 
 PATIENCE = 1000.0
 """Seconds, of a clock that jumps, after which a test that stands still has failed."""

@@ -521,3 +521,30 @@ async def test_a_reply_of_bytes_that_are_no_messagepack_is_refused(
         with pytest.raises(BadRequest):
             await ours.ask(Tell())
         assert not ours.closed
+
+
+# Greed.
+
+
+async def test_a_peer_that_asks_without_reading_is_cut_off(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_with_stranger(echo, streams=lockstep_stream_pair) as (ours, stranger):
+        said = 0
+        with pytest.raises(Gone):
+            for number in range(1, 100_000, 2):
+                await stranger.says(Ask(number, "tell", NOTHING))
+                said += 1
+        assert MAX_OPEN < said < 3000
+        assert isinstance(await ours.wait_closed(), ProtocolViolation)
+    assert "thousand" in caplog.text
+
+
+async def test_a_peer_that_pings_without_reading_makes_nothing_pile_up(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_with_stranger(streams=lockstep_stream_pair) as (ours, stranger):
+        for number in range(5000):
+            await stranger.says(Ping(number))
+        assert not ours.closed
+        assert [await stranger.hears(), await stranger.hears()] == [Pong(0), Pong(4999)]

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from loopsy_core.errors import BadRequest, Gone, LoopsyError, NotFound, Refused
-from loopsy_core.links import Asked, Stream
 from loopsy_core.wire import CHUNK, WINDOW, Item, cost, encode
 from tests.core.links.links_world import Recorder, Tell, Told, echo, open_two
 from tests.play import bounded
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from trio.testing import MockClock
+
+    from loopsy_core.links import Asked, Stream
 
 HALF = WINDOW // 2
 

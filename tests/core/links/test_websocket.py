@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.lowlevel
 
 from loopsy_core.errors import Busy, Gone, LoopsyError, NotFound, ProtocolViolation, Refused
 from loopsy_core.links import open_conversation, websocket
@@ -196,7 +197,7 @@ async def test_a_close_code_becomes_one_of_our_errors(
                         await channel.receive()
                     while True:
                         await channel.send([b"x"])
-                        await trio.sleep(0)
+                        await trio.lowlevel.checkpoint()
             assert type(caught.value) is kind
 
 

@@ -1,0 +1,176 @@
+"""Real processes that are killed: the node in the middle of everything, the session host too."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Final
+
+import pytest
+import trio
+
+from loopsy_core.client import Viewing, open_client, open_host_client, start_daemon
+from loopsy_core.errors import Gone, LoopsyError, NoDaemon, NotFound
+from tests.world import PATIENCE, holder_of
+
+if TYPE_CHECKING:
+    from loopsy_core.client import Attached, Client
+    from loopsy_core.home import Home
+
+ECHO: Final = ["sh", "-c", "stty raw -echo; printf '#'; exec cat"]
+"""Says back what is typed, byte by byte, once it has said `#`."""
+KILLS: Final = 3
+BETWEEN_KILLS: Final = 20_000
+"""Bytes that come back before the node is killed again."""
+
+
+async def kill(pid: int) -> None:
+    """End a process of ours in the hardest way, and wait until it has."""
+    os.kill(pid, signal.SIGKILL)
+    await trio.to_thread.run_sync(os.waitpid, pid, 0)
+
+
+class Both:
+    """One user's both directions: all that was typed, and all that was shown."""
+
+    def __init__(self, viewing: Viewing) -> None:
+        self.viewing = viewing
+        self.typed = bytearray()
+        self.shown = bytearray()
+        self._number = 0
+
+    async def type_for_ever(self, attached: Attached) -> None:
+        try:
+            while True:
+                line = f"{self._number:07}\n".encode() * 16
+                self._number += 1
+                self.typed += line
+                await attached.type(line)
+        except LoopsyError:
+            return  # the connection is gone, or the node takes no more
+
+    async def show_until(self, attached: Attached, size: int) -> None:
+        while len(self.shown) < size:
+            piece = await attached.receive()
+            assert isinstance(piece, bytes)
+            self.shown += piece
+
+    async def show_until_lost(self, attached: Attached) -> None:
+        with pytest.raises(Gone):
+            await self.show_until(attached, 1 << 40)
+
+
+async def test_nothing_is_lost_or_doubled_when_the_node_is_killed_again_and_again(
+    home: Home,
+) -> None:
+    with trio.fail_after(PATIENCE):
+        pid = await start_daemon(home)
+        async with open_client(home) as client:
+            session = await client.start_session(ECHO)
+            both = Both(Viewing(session.id))
+            async with client.attach(both.viewing, cols=80, rows=24) as (attached, drawn):
+                assert drawn is not None
+                if b"#" not in drawn.vt:
+                    assert await attached.receive() == b"#"
+        for _ in range(KILLS):
+            async with (
+                open_client(home) as client,
+                client.attach(both.viewing, cols=80, rows=24) as (attached, drawn),
+                trio.open_nursery() as nursery,
+            ):
+                assert drawn is None, "the output goes on where it was"
+                nursery.start_soon(both.type_for_ever, attached)
+                await both.show_until(attached, len(both.shown) + BETWEEN_KILLS)
+                await kill(pid)
+                await both.show_until_lost(attached)
+                nursery.cancel_scope.cancel()
+            with pytest.raises(NoDaemon):
+                await ask_status(home)
+            pid = await start_daemon(home)
+        async with (
+            open_client(home) as client,
+            client.attach(both.viewing, cols=80, rows=24) as (attached, drawn),
+        ):
+            assert drawn is None
+            both.typed += b"the end"
+            await attached.type(b"the end")
+            await both.show_until(attached, len(both.typed))
+            await client.end_session(session.id)
+
+    assert len(both.typed) > KILLS * BETWEEN_KILLS
+    assert both.shown == both.typed
+
+
+async def ask_status(home: Home) -> None:
+    async with open_client(home) as client:
+        await client.status()
+
+
+async def test_a_killed_node_leaves_the_sessions_and_a_home_in_which_the_next_one_starts(
+    home: Home,
+) -> None:
+    with trio.fail_after(PATIENCE):
+        pid = await start_daemon(home)
+        async with open_client(home) as client:
+            session = await client.start_session(["cat"], name="keeps")
+            await kill(pid)
+            with pytest.raises(Gone):
+                await client.sessions()
+        async with open_host_client(home) as host:
+            assert [each.id for each in await host.sessions()] == [session.id]
+        await start_daemon(home)
+        async with open_client(home) as client:
+            (after,) = await client.sessions()
+            assert (after.id, after.name, after.alive) == (session.id, "keeps", True)
+            assert (await client.status()).sessions == 1
+            await client.end_session("keeps")
+
+
+async def test_when_the_session_host_is_killed_calls_say_so_and_the_next_session_gets_a_new_one(
+    home: Home,
+) -> None:
+    with trio.fail_after(PATIENCE):
+        await start_daemon(home)
+        async with open_client(home) as client, open_client(home) as other:
+            session = await client.start_session(["cat"])
+            assert len(await other.sessions()) == 1
+            host = holder_of(home.host_lock)
+            assert host is not None
+            async with client.attach(session.id, cols=80, rows=24) as (attached, _):
+                os.kill(host, signal.SIGKILL)
+                with pytest.raises(Gone):
+                    await receive_for_ever(attached)
+            for each in (client, other):
+                assert await each.sessions() == []
+                with pytest.raises(NotFound, match="no session"):
+                    await each.end_session(session.id)
+                assert (await each.status()).sessions == 0
+
+            again = await other.start_session(["cat"])
+
+            assert again.alive
+            assert holder_of(home.host_lock) not in (None, host)
+            assert [each.id for each in await client.sessions()] == [again.id]
+            await client.end_session(again.id)
+
+
+async def receive_for_ever(attached: Attached) -> None:
+    while True:
+        await attached.receive()
+
+
+async def test_many_that_ask_for_a_first_session_at_once_get_one_host(home: Home) -> None:
+    with trio.fail_after(PATIENCE):
+        await start_daemon(home)
+        started: list[str] = []
+
+        async def start(client: Client) -> None:
+            started.append((await client.start_session(["cat"])).id)
+
+        async with open_client(home) as client, open_client(home) as other:
+            async with trio.open_nursery() as nursery:
+                for each in (client, other) * 4:
+                    nursery.start_soon(start, each)
+            assert sorted(each.id for each in await client.sessions()) == sorted(started)
+            for session in started:
+                await client.end_session(session)
