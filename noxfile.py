@@ -60,7 +60,7 @@ def web(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything in tests/ but what needs a browser. `nox -s tests -- tests/wire -x` narrows it."""
     install(session, "tests", "-e", ".")
-    session.run("pytest", "-m", "not browser", *session.posargs)
+    session.run("pytest", "--ignore=tests/browser", *session.posargs)
 
 
 @nox.session

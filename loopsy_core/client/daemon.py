@@ -28,7 +28,9 @@ async def start_daemon(home: Home) -> int:
     home.check()
     home.create()
     said = b""
-    async with open_detached(["-m", "loopsy_core.node", str(home.root)], home.node_log) as node:
+    # -P: whatever lies in the folder in which somebody starts a node is not to be imported.
+    arguments = ["-P", "-m", "loopsy_core.node", str(home.root)]
+    async with open_detached(arguments, home.node_log) as node:
         with trio.move_on_after(STARTING):
             said = await node.first_line()
     if said == READY:

@@ -52,6 +52,9 @@ class Attached:
         """Show what `call` brings to `viewing`."""
         self._call = call
         self._viewing = viewing
+        # The picture under way is kept here, so that a cancelled `receive` loses none of it.
+        self._drawing: Picture | None = None
+        self._drawn = bytearray()
         self._sent = 0  # of all that `viewing` typed, what was sent before or over this call
 
     async def receive(self) -> Shown:
@@ -60,6 +63,8 @@ class Attached:
         Raises `Gone` when the connection is lost: open again with the same `Viewing` and
         nothing is missing.
         """
+        if self._drawing is not None:
+            return await self._draw()
         while True:
             piece = await self._call.receive()
             if piece is None:
@@ -70,7 +75,8 @@ class Attached:
             item = decode_attached(piece.value)
             match item:
                 case Picture():
-                    return await self._draw(item)
+                    self._drawing = item
+                    return await self._draw()
                 case Resized() | Ended():
                     return item
                 case Typed():
@@ -87,7 +93,8 @@ class Attached:
         drawn: Drawn | None = None
         match item:
             case Picture():
-                drawn = await self._draw(item)
+                self._drawing = item
+                drawn = await self._draw()
             case Resumed():
                 self._viewing.began(item)
             case _:
@@ -109,18 +116,18 @@ class Attached:
         """Tell which size, in cells, this viewer would like the terminal to have."""
         await self._call.send_item(Resize(cols, rows))
 
-    async def _draw(self, item: Picture) -> Drawn:
-        parts: list[bytes] = []
-        missing = item.length
-        while missing:
+    async def _draw(self) -> Drawn:
+        item = self._drawing
+        assert item is not None
+        while missing := item.length - len(self._drawn):
             piece = await self._call.receive()
             if not isinstance(piece, bytes) or len(piece) > missing:
                 raise ProtocolViolation("the host's picture is not as long as announced")
-            parts.append(piece)
-            missing -= len(piece)
+            self._drawn += piece
+        vt, self._drawing, self._drawn = bytes(self._drawn), None, bytearray()
         # In the middle of the stream it only acknowledges: what is under way is not sent again.
         self._viewing.began(item)
-        return Drawn(b"".join(parts), item.cols, item.rows, item.title)
+        return Drawn(vt, item.cols, item.rows, item.title)
 
     async def _send_typed(self) -> None:
         # Whoever waits for room here sends what is next then, so tasks that type at the same time

@@ -12,7 +12,7 @@ import trio
 from loopsy_core import __version__
 from loopsy_core.errors import Busy, Gone, LoopsyError
 from loopsy_core.home import Home, load_config, load_identity, lock_file
-from loopsy_core.kit import Backoff, Broadcast, one_error, open_database
+from loopsy_core.kit import Backoff, Broadcast, contained, one_error, open_database
 from loopsy_core.links import Channel, open_conversation, serve_local
 from loopsy_core.peers import MIGRATIONS, open_book
 from loopsy_core.sessions import HostStarter, open_host_link
@@ -146,7 +146,8 @@ class Node:
     async def _forget_after(self, asked: Asked, contact: PeerId) -> None:
         with trio.move_on_after(GOODBYE):
             await asked.wait_left()
-        await self.phones.forget(contact, self.relaying)
+        with contained(_log, f"forgetting {contact[:8]}"):
+            await self.phones.forget(contact, self.relaying)
 
     async def publish_relay_changes(self) -> None:
         """Publish how the link to the relay stands, whenever it changes."""

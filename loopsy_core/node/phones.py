@@ -203,9 +203,9 @@ class Phones:
         contact = self._book.get(contact_id)
         if contact is None:
             return
+        self.presence.cut(contact_id)  # before anything that may take long, or fail
         with trio.CancelScope(shield=True):  # bounded by the disk; a phone may be revoking itself
             await self._book.remove(contact_id)
-        self.presence.cut(contact_id)
         self._events.publish(PhoneRevoked(contact.id, contact.name))
         _log.info("revoked phone %s (%s)", contact.name, contact.id[:8])
         if contact.relay_client is not None:

@@ -62,7 +62,8 @@ class HostStarter:
 
     async def _start(self) -> None:
         said = b""
-        arguments = ["-m", "loopsy_core.sessions", str(self._home.root)]
+        # -P: the node may stand in any folder, and nothing there is to be imported.
+        arguments = ["-P", "-m", "loopsy_core.sessions", str(self._home.root)]
         async with open_detached(arguments, self._home.host_log) as host:
             self._started.append(host.pid)
             with trio.move_on_after(STARTING):

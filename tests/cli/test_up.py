@@ -72,23 +72,23 @@ def test_the_screen_shows_a_qr_the_link_and_the_code(loopsy: CommandLine) -> Non
 
 
 def test_what_happens_is_told_as_it_happens(loopsy: CommandLine) -> None:
-    screen, url = begin(loopsy)
+    screen, _url = begin(loopsy)
 
     async def pair() -> None:
         with trio.fail_after(30):
             async with open_client(loopsy.home) as client:
-                await pair_phone(client, url)
+                await pair_phone(client)
 
     trio.run(pair)
-    screen.expect(b"bench is paired")
-    screen.expect(b"bench is connected")
-    screen.expect(b"bench has left")
+    screen.expect(b"phone is paired")
+    screen.expect(b"phone is connected")
+    screen.expect(b"phone has left")
     listed = loopsy.json("phone", "list")
     assert isinstance(listed, list)
-    assert [phone["name"] for phone in listed] == ["bench"]
+    assert [phone["name"] for phone in listed] == ["phone"]
     assert listed[0]["id"][:8] in loopsy.say("phone", "list")
     loopsy.say("phone", "revoke", listed[0]["id"][:6])
-    screen.expect(b"bench is revoked")
+    screen.expect(b"phone is revoked")
     assert loopsy.json("phone", "list") == []
 
 
@@ -180,7 +180,7 @@ def test_coming_back_keeps_the_pairing(loopsy: CommandLine) -> None:
     async def pair() -> None:
         with trio.fail_after(30):
             async with open_client(loopsy.home) as client:
-                await pair_phone(client, f"http://127.0.0.1:{port}")
+                await pair_phone(client)
 
     trio.run(pair)
     screen.type(b"\x03")

@@ -16,6 +16,7 @@ from tests.world import PATIENCE, holder_of
 if TYPE_CHECKING:
     from loopsy_core.client import Attached, Client
     from loopsy_core.home import Home
+    from loopsy_core.wire import SessionInfo
 
 ECHO: Final = ["sh", "-c", "stty raw -echo; printf '#'; exec cat"]
 """Says back what is typed, byte by byte, once it has said `#`."""
@@ -141,7 +142,7 @@ async def test_when_the_session_host_is_killed_calls_say_so_and_the_next_session
                 with pytest.raises(Gone):
                     await receive_for_ever(attached)
             for each in (client, other):
-                assert await each.sessions() == []
+                assert await sessions_after_a_loss(each) == []
                 with pytest.raises(NotFound, match="no session"):
                     await each.end_session(session.id)
                 assert (await each.status()).sessions == 0
@@ -152,6 +153,14 @@ async def test_when_the_session_host_is_killed_calls_say_so_and_the_next_session
             assert holder_of(home.host_lock) not in (None, host)
             assert [each.id for each in await client.sessions()] == [again.id]
             await client.end_session(again.id)
+
+
+async def sessions_after_a_loss(client: Client) -> list[SessionInfo]:
+    """List the sessions; a connection that was lost this very moment costs one call."""
+    try:
+        return await client.sessions()
+    except Gone:
+        return await client.sessions()
 
 
 async def receive_for_ever(attached: Attached) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import base64
+import hashlib
+import re
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -31,22 +35,20 @@ async def open_fake_relay(
     """Serve WebSockets; yields the relay's address."""
 
     async def serve_one(request: WebSocketRequest) -> None:
-        try:
+        with suppress(trio_websocket.ConnectionClosed):  # when the test's side has left
             await serve(request)
-        except trio_websocket.ConnectionClosed:
-            pass  # the test's side has left
 
     with one_error(), trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
             server = await nursery.start(
-                lambda task_status: trio_websocket.serve_websocket(
+                partial(
+                    trio_websocket.serve_websocket,
                     serve_one,
                     "127.0.0.1",
                     0,
                     None,
                     max_message_size=2 * MAX_MESSAGE,
                     message_queue_size=1000,  # what a test does not read must not stop the rest
-                    task_status=task_status,
                 )
             )
             yield f"http://127.0.0.1:{server.port}"
@@ -60,17 +62,14 @@ async def open_raw_relay(
     """Serve TCP connections that are no WebSockets until a test makes them so."""
 
     async def serve_one(stream: trio.SocketStream) -> None:
-        try:
+        # When the test's side has left.
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await serve(stream)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the test's side has left
 
     with one_error(), trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
             [listener] = await nursery.start(
-                lambda task_status: trio.serve_tcp(
-                    serve_one, 0, host="127.0.0.1", task_status=task_status
-                )
+                partial(trio.serve_tcp, serve_one, 0, host="127.0.0.1")
             )
             port = listener.socket.getsockname()[1]
             yield f"http://127.0.0.1:{port}"
@@ -79,10 +78,6 @@ async def open_raw_relay(
 
 async def accept_by_hand(stream: trio.SocketStream) -> None:
     """Do what a server does until a WebSocket is open (RFC 6455, section 4.2.2)."""
-    import base64
-    import hashlib
-    import re
-
     request = b""
     while b"\r\n\r\n" not in request:
         request += await stream.receive_some()

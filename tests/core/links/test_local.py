@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,10 +151,9 @@ async def test_what_one_caller_sends_costs_nobody_else_anything(
         for _ in range(5):
             with raw(path) as caller:
                 caller.setblocking(False)
-                try:
+                # It may be hung up on already.
+                with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
                     caller.sendall(said)
-                except (BlockingIOError, BrokenPipeError, ConnectionResetError):
-                    pass  # it is hung up on already
                 assert await is_answered(path)
         await patient.send([b"still there?"])
         assert await patient.receive() == [b"still there?"]
@@ -220,12 +219,10 @@ async def test_a_listener_that_accepts_nobody_any_more_is_gone(tmp_path: Path) -
     with socket.socket(socket.AF_UNIX) as stuck, trio.fail_after(PATIENCE):
         stuck.bind(str(path))
         stuck.listen(0)
-        waiting = [await connect_local(path)]
+        waiting = await connect_local(path)  # the system lets one in, whatever the backlog
         with pytest.raises(Gone, match="nothing answers"):
-            for _ in range(3):
-                waiting.append(await connect_local(path))
-        for channel in waiting:
-            await channel.aclose()
+            await connect_local(path)
+        await waiting.aclose()
 
 
 async def test_last_words_arrive_though_the_socket_is_closed_right_after(tmp_path: Path) -> None:

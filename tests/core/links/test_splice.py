@@ -57,7 +57,7 @@ async def test_an_error_crosses_by_its_code(
         raise kind("from the far end")
 
     async with open_row(fail) as row:
-        with pytest.raises(LoopsyError, match="^from the far end$") as caught:
+        with pytest.raises(LoopsyError, match=r"^from the far end$") as caught:
             await row.asker.ask(Tell())
         assert type(caught.value) is kind
 
@@ -191,12 +191,15 @@ async def test_one_calls_flood_leaves_the_others_alone(autojump_clock: MockClock
     async def answer(asked: Asked) -> object:
         return await (never(asked) if b"flood" in bytes(asked.params) else echo(asked))
 
-    async with open_row(answer) as row, row.asker.open_call(Tell(text="flood")) as flood:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(flood.send, bytes(10 * WINDOW))
-            await wait_all_tasks_blocked()
-            assert await row.asker.ask(Tell(text="hi")) == Told("tell:hi")
-            nursery.cancel_scope.cancel()
+    async with (
+        open_row(answer) as row,
+        row.asker.open_call(Tell(text="flood")) as flood,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(flood.send, bytes(10 * WINDOW))
+        await wait_all_tasks_blocked()
+        assert await row.asker.ask(Tell(text="hi")) == Told("tell:hi")
+        nursery.cancel_scope.cancel()
 
 
 async def test_dropping_crosses(autojump_clock: MockClock) -> None:

@@ -339,17 +339,20 @@ async def test_a_fault_wakes_senders_and_receivers(autojump_clock: MockClock) ->
         await refusing.wait()
         raise Refused("no more of this")
 
-    async with open_two(refuse) as (near, _), near.open_call(Tell()) as call:
-        async with trio.open_nursery() as nursery:
-            for wait_for in (lambda: call.send(bytes(2 * WINDOW)), call.receive, call.answer):
+    async with (
+        open_two(refuse) as (near, _),
+        near.open_call(Tell()) as call,
+        trio.open_nursery() as nursery,
+    ):
+        for wait_for in (lambda: call.send(bytes(2 * WINDOW)), call.receive, call.answer):
 
-                @nursery.start_soon
-                async def wait(wait_for: Callable[[], Awaitable[object]] = wait_for) -> None:
-                    with pytest.raises(Refused):
-                        await wait_for()
+            @nursery.start_soon
+            async def wait(wait_for: Callable[[], Awaitable[object]] = wait_for) -> None:
+                with pytest.raises(Refused):
+                    await wait_for()
 
-            await wait_all_tasks_blocked()
-            refusing.set()
+        await wait_all_tasks_blocked()
+        refusing.set()
 
 
 async def test_a_lost_connection_wakes_senders_and_receivers_on_both_sides(

@@ -11,7 +11,11 @@ import trio.lowlevel
 
 from loopsy_core.errors import Busy, Gone, LoopsyError, NotFound, ProtocolViolation, Refused
 from loopsy_core.links import open_conversation, websocket
-from loopsy_core.links.websocket import MAX_TRANSPORT_MESSAGE, open_websocket_channel
+from loopsy_core.links.websocket import (
+    MAX_TRANSPORT_MESSAGE,
+    WebSocketChannel,
+    open_websocket_channel,
+)
 from tests.core.links.fake_relay import (
     PATIENCE,
     accept_by_hand,
@@ -190,15 +194,16 @@ async def test_a_close_code_becomes_one_of_our_errors(
     code: int, why: str | None, kind: type[LoopsyError], says: str
 ) -> None:
     async with open_fake_relay(closing(code, why)) as url:
-        for use in ("receive", "send"):
+        for use in (WebSocketChannel.receive, send_for_ever):
             with pytest.raises(LoopsyError, match=says) as caught:
                 async with open_websocket_channel(url, "/ws/phone", BEARER) as channel:
-                    if use == "receive":
-                        await channel.receive()
-                    while True:
-                        await channel.send([b"x"])
-                        await trio.lowlevel.checkpoint()
+                    await use(channel)
             assert type(caught.value) is kind
+
+
+async def send_for_ever(channel: WebSocketChannel) -> None:
+    while True:
+        await channel.send([b"x"])
 
 
 async def test_a_connection_that_breaks_off_is_gone() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 import pytest
 import trio
 
-from loopsy_core.errors import BadRequest, Refused
+from loopsy_core.errors import BadRequest, Gone, Refused
 from loopsy_core.home import PeerId
 from loopsy_core.links import Call, open_conversation
 from loopsy_core.node.grants import LOCAL, Asker
@@ -309,6 +309,6 @@ async def test_a_phone_that_stays_after_it_asked_to_be_forgotten_is_shown_out(
             await world.pair(node, phone)
             async with open_phone(node.serve_phone, phone.again(node.identity.id)) as client:
                 await client.ask(Forget())
-                with pytest.raises(Refused, match="revoked"):
+                with pytest.raises((Refused, Gone), match="revoked"):
                     await for_ever(lambda: client.ask(Hello()))
             assert not node.phones.list()

@@ -138,15 +138,21 @@ async def send_all_that_is_taken(stream: trio.SocketStream, data: bytes) -> None
 
 async def test_stop_is_answered_before_the_node_goes(home: Home) -> None:
     with trio.fail_after(PATIENCE):
-        async with open_node(home) as node:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run_until_stopped, home)
             async with open_client(home) as client:
                 assert (await client.ask(StopNode())).sessions == 0
-            await node.wait_stopped()
         with pytest.raises(NoDaemon):
             await connect(home)
         assert not home.node_socket.exists()
         async with open_node(home), open_client(home) as client:
             assert await client.status(), "the next one can start at once"
+
+
+async def run_until_stopped(home: Home, task_status: trio.TaskStatus[None]) -> None:
+    async with open_node(home) as node:
+        task_status.started()
+        await node.wait_stopped()
 
 
 async def test_stop_does_not_wait_for_ever_for_whoever_asked(home: Home) -> None:

@@ -141,8 +141,9 @@ async def test_a_pairing_that_has_expired_when_it_is_made_lets_nobody_in(
                 await near.send([greeting.first_message])
                 established = greeting.finish(await receive_one(near))
                 await near.send(established.connection.seal(a_call()))
-                await last_word(near)
+                assert await last_word(near) == "unknown_key"
         assert not porch.let_in
+        assert not porch.published(PhoneConnected)
 
 
 async def test_a_pairing_that_expires_between_greeting_and_proof_lets_nobody_in(
@@ -159,8 +160,9 @@ async def test_a_pairing_that_expires_between_greeting_and_proof_lets_nobody_in(
                 established = greeting.finish(await receive_one(near))
                 await trio.sleep(3)
                 await near.send(established.connection.seal(a_call()))
-                await last_word(near)
+                assert await last_word(near) == "unknown_key"
         assert not porch.let_in
+        assert not porch.published(PhoneConnected)
 
 
 async def test_a_phone_is_seen_when_it_comes_and_when_it_leaves(

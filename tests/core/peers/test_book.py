@@ -68,6 +68,14 @@ async def test_a_contact_is_found_by_name_and_by_a_unique_beginning() -> None:
             book.find("iphone", "machine")
 
 
+def test_a_phone_that_calls_itself_by_the_id_of_another_does_not_take_its_place() -> None:
+    honest = contact("b")
+    impostor = contact("a", honest.id)
+    book = Book(None, [impostor, honest])  # type: ignore[arg-type]
+
+    assert book.find(honest.id, "phone") is honest
+
+
 def test_a_contact_expires_at_its_time_and_not_before() -> None:
     assert not contact("a").expired(1e12)
     assert not contact("a", expires_at=50.0).expired(49.9)

@@ -112,7 +112,20 @@ def test_keys_depend_on_secret_and_code(secret: bytes, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["", "1", "123", "12345", "12 4", " 1234", "1234\n", "+123", "12a4", "１２３４", "٠١٢٣"]
+    "code",
+    [
+        "",
+        "1",
+        "123",
+        "12345",
+        "12 4",
+        " 1234",
+        "1234\n",
+        "+123",
+        "12a4",
+        "\uff11\uff12\uff13\uff14",  # digits, but of other scripts
+        "\u0660\u0661\u0662\u0663",
+    ],
 )
 def test_what_is_no_code_of_four_digits_is_refused(code: str) -> None:
     with pytest.raises(BadRequest, match="4 digits"):

@@ -1,4 +1,4 @@
-"""Sealed connections under attack: from the middle of the way, and by a peer with the right keys."""
+"""Sealed connections under attack: on the way, and by a peer with the right keys."""
 
 from __future__ import annotations
 
