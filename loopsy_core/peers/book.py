@@ -90,8 +90,12 @@ class Book:
         for contact in contacts:
             if contact.id == reference:  # first: a phone may call itself by another's id
                 return contact
-        found = [contact for contact in contacts if contact.name == reference]
-        found = found or [contact for contact in contacts if contact.id.startswith(reference)]
+        # Names are what strangers call themselves: none goes before the beginning of another's id.
+        found = [
+            contact
+            for contact in contacts
+            if contact.name == reference or contact.id.startswith(reference)
+        ]
         if not found:
             raise NotFound(f"there is no {kind} {reference!r}; `loopsy {kind} list` shows them")
         if len(found) > 1:

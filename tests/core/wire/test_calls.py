@@ -62,6 +62,14 @@ def test_an_answer_ends_a_call() -> None:
     play.says()
 
 
+def test_what_was_not_yet_written_is_not_said_after_the_answer() -> None:
+    play, call = asker()
+    play.calls.send_data(call, bytes(1000))
+    play.calls.end(call)
+    play.hears(Answer(1, NOTHING))
+    play.says()
+
+
 def test_a_fault_ends_a_call() -> None:
     play = asked()
     play.calls.fault(1, "not_found", "no such thing")
