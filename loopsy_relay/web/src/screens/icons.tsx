@@ -46,7 +46,7 @@ export const EyeIcon = (): JSX.Element => (
   </Icon>
 );
 export const LoopIcon = (): JSX.Element => (
-  <svg class="loop" viewBox="70 160 372 200" fill="none" aria-hidden="true">
+  <svg class="loop" viewBox="60 160 392 200" fill="none" aria-hidden="true">
     <path
       d="M256 256c-34-50-64-74-98-74a74 74 0 0 0 0 148c34 0 64-24 98-74s64-74 98-74a74 74 0 0 1 0 148"
       stroke="var(--accent)"
