@@ -14,6 +14,7 @@ from loopsy_core.home import Home
 from tests.conftest import end_holder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PATIENCE: Final = 30.0
@@ -72,10 +73,10 @@ class CommandLine:
         """Run a command with --json and return its one document."""
         return json.loads(self.say(*words, "--json", exit_code=exit_code))
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command that goes on."""
+    def start(self, *words: str, inside: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a command that goes on; `inside` is what starts it, if not we."""
         process = subprocess.Popen(
-            [*self._command(), *words],
+            [*inside, *self._command(), *words],
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
