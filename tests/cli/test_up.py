@@ -35,11 +35,12 @@ OWN_NETWORK = [
     "--net",
     "/bin/sh",
     "-c",
-    "ip link set lo up && ip link add lan type veth peer name far && ip link set far up && ip addr add "
-    + LAN_ADDRESS
-    + "/24 dev lan"
-    " && ip link set lan up && ip route add default dev lan || exit " + str(NO_NETWORK) + "; "
-    'exec "$@"',
+    f"""
+    ip link set lo up && ip link add lan type veth peer name far &&
+    ip link set far up && ip link set lan up &&
+    ip addr add {LAN_ADDRESS}/24 dev lan && ip route add default dev lan || exit {NO_NETWORK}
+    exec "$@"
+    """,
     "sh",
 ]
 REGISTER = """
