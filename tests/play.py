@@ -18,19 +18,21 @@ import pytest
 from hypothesis import settings
 
 from loopsy_core.errors import ProtocolViolation
-from loopsy_core.wire import Calls, Message, Raw, encode
+from loopsy_core.wire import Ask, Calls, Message, Raw, encode
 from loopsy_core.wire.messages import decode_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NOTHING", "Line", "Play", "bounded", "pieces", "written"]
+__all__ = ["HELLO", "NOTHING", "Line", "Play", "asked", "asker", "bounded", "pieces", "written"]
 
 Line: TypeAlias = "Message | bytes"
 """A message, or any bytes in the place of one."""
 
 NOTHING: Final = Raw(encode({}))
 """Params and results without anything in them."""
+HELLO: Final = encode("hello")
+"""A result, or a value, as MessagePack."""
 
 
 def bounded(examples: int) -> settings:
@@ -81,3 +83,18 @@ class Play:
         """Check that `line` breaks the protocol, with `why` in the reason."""
         with pytest.raises(ProtocolViolation, match=re.escape(why)):
             self.calls.receive(written(line))
+
+
+def asker() -> tuple[Play, int]:
+    """Return the side that opened the connection, with a call that it has asked."""
+    play = Play(Calls(opener=True))
+    call = play.calls.ask("greet", bytes(NOTHING))
+    play.says(Ask(1, "greet", NOTHING))
+    return play, call
+
+
+def asked() -> Play:
+    """Return the side that was called, with a call that it has been asked."""
+    play = Play(Calls(opener=False))
+    assert play.hears(Ask(1, "greet", NOTHING)) == [Ask(1, "greet", NOTHING)]
+    return play

@@ -10,9 +10,9 @@ import fcntl
 import logging
 import os
 import secrets
-import select
 import signal
 import sqlite3
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
@@ -307,19 +307,13 @@ class InlineDatabase:
 def end_holder(lock: Path) -> None:
     """End the process that holds `lock`, if there is one: SIGTERM, patience, SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        pid = holder_of(lock)
-        if pid is None:
-            return
-        try:
-            process = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        try:
-            signal.pidfd_send_signal(process, number)
-            if select.select([process], [], [], 10.0)[0]:
+        for attempt in range(1000):
+            pid = holder_of(lock)
+            if pid is None:
                 return
-        finally:
-            os.close(process)
+            if not attempt:
+                os.kill(pid, number)
+            time.sleep(0.01)
 
 
 def holder_of(lock: Path) -> int | None:

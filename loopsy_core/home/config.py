@@ -27,7 +27,7 @@ __all__ = [
     "load_config",
 ]
 
-_RELAY_URL: Final = re.compile(r"(?:https?|wss?)://[^\s/?#@]+(?:/[^\s?#@]*)?")
+_RELAY_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?")
 _HOST: Final = re.compile(r"[^\s/@#?]+")
 
 
@@ -90,7 +90,7 @@ class DiscoveryConfig:
 
 @attrs.frozen
 class RelayConfig:
-    """The relay that phones come through (http, https, ws or wss; no slash at the end), or None."""
+    """The relay that phones come through (http or https; no slash at the end), or None."""
 
     url: str | None = None
 

@@ -12,6 +12,9 @@ __all__ = ["Viewer"]
 TELL_TYPED_EVERY: Final = 32_768
 """Typed bytes after which the viewer is told that they came, so that it may forget them."""
 
+MAX_MARKS: Final = 256
+"""Size changes still ahead of a viewer; one that reads nothing for so long misses the oldest."""
+
 
 class Viewer:
     """Pure state; the session moves it, the attached call reads it."""
@@ -26,7 +29,7 @@ class Viewer:
         self.may_type = may_type
         self.answers = answers and may_type
         self.offset = 0
-        self._marks: deque[tuple[int, Resized]] = deque()
+        self._marks: deque[tuple[int, Resized]] = deque(maxlen=MAX_MARKS)
         self._news: Typed | None = None
         self._told = 0
 
@@ -34,7 +37,7 @@ class Viewer:
         """Stand at `offset`, with these size changes still ahead."""
         self.offset = offset
         self._told = typed
-        self._marks = deque(marks)
+        self._marks = deque(marks, MAX_MARKS)
         self._news = None
 
     def mark(self, offset: int, resized: Resized) -> None:

@@ -29,7 +29,7 @@ KEYS = {"app_url", "pair_url", "code", "expires_at", "home", "node_id", "relay_u
 
 LAN_ADDRESS = "192.0.2.7"  # from a range that is kept for documentation (RFC 5737)
 NO_NETWORK = 77
-# A network namespace with one pair of interfaces: what listens there can be reached from nowhere else.
+# A network namespace of its own: what listens there can be reached from nowhere else.
 OWN_NETWORK = [
     "unshare",
     "--net",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 import msgspec
 import trio
-from trio.testing import memory_stream_pair
+from trio.testing import MockClock, memory_stream_pair
 
 from loopsy_core.kit import one_error
 from loopsy_core.links import (
@@ -21,17 +21,21 @@ from loopsy_core.links import (
     FramedChannel,
     open_conversation,
 )
-from loopsy_core.wire import Message, Operation
+from loopsy_core.wire import Item, Message, Operation
 from loopsy_core.wire.messages import decode_message
 from tests.play import Line, written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from loopsy_core.errors import LoopsyError
+    from loopsy_core.links import Stream
 
-PATIENCE = 1000.0
-"""Seconds, of a clock that jumps, after which a test that stands still has failed."""
+PATIENCE = 20.0
+"""Seconds after which a test that stands still has failed, on a busy machine."""
+JUMPING_PATIENCE = 1000.0
+"""The same on a clock that jumps; here everything else is over long before."""
 
 StreamPair: TypeAlias = "Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]"
 
@@ -52,6 +56,12 @@ class Tell(Operation[Told], frozen=True, kw_only=True):
     text: str = ""
 
 
+def patience() -> AbstractContextManager[trio.CancelScope]:
+    """Return a limit on everything within it, by whatever clock there is."""
+    jumping = isinstance(trio.lowlevel.current_clock(), MockClock)
+    return trio.fail_after(JUMPING_PATIENCE if jumping else PATIENCE)
+
+
 def channels(streams: StreamPair = memory_stream_pair) -> tuple[FramedChannel, FramedChannel]:
     """Return the two ends of a connection in memory."""
     one, other = streams()
@@ -67,6 +77,40 @@ async def never(_asked: Asked) -> Told:
     """Never answer."""
     await trio.sleep_forever()
     raise AssertionError("for ever is over")
+
+
+async def receive_all(stream: Stream) -> list[bytes | object]:
+    """Return everything until the end, values decoded and bytes that follow each other joined."""
+    received: list[bytes | object] = []
+    while (piece := await stream.receive()) is not None:
+        if isinstance(piece, Item):
+            received.append(msgspec.msgpack.decode(piece.value))
+        elif received and isinstance(received[-1], bytes):
+            received[-1] += piece
+        else:
+            received.append(piece)
+    return received
+
+
+async def repeat(asked: Asked) -> Told:
+    """Send everything back, then answer."""
+    while (piece := await asked.receive()) is not None:
+        if isinstance(piece, Item):
+            await asked.send_item(asked.read(piece, object))
+        else:
+            await asked.send(piece)
+    return Told("that was all")
+
+
+def in_one_row(pieces: list[bytes | int]) -> list[bytes | object]:
+    """Join neighbouring bytes, as a stream does not keep their borders."""
+    row: list[bytes | object] = []
+    for piece in pieces:
+        if isinstance(piece, bytes) and row and isinstance(row[-1], bytes):
+            row[-1] += piece
+        elif piece != b"":
+            row.append(piece)
+    return row
 
 
 @attrs.define
@@ -95,7 +139,7 @@ async def open_two(
 ) -> AsyncGenerator[tuple[Conversation, Conversation]]:
     """Join two conversations; the first one opened the connection."""
     one, other = channels(streams)
-    with one_error(), trio.fail_after(PATIENCE):
+    with one_error(), patience():
         async with (
             open_conversation(other, opener=False, answer=far_answer) as far,
             open_conversation(one, opener=True, answer=near_answer) as near,
@@ -152,21 +196,6 @@ class Stranger:
             self._heard.extend(await self._channel.receive())
         return decode_message(self._heard.popleft())
 
-    async def hears_all(self) -> list[Message]:
-        """Return everything that comes until nobody has anything to do any more."""
-        heard: list[Message] = []
-        with trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-
-                @nursery.start_soon
-                async def stop() -> None:
-                    await trio.testing.wait_all_tasks_blocked(0.01)
-                    scope.cancel()
-
-                while True:
-                    heard.append(await self.hears())
-        return heard
-
     async def leaves(self) -> None:
         await self._channel.aclose()
 
@@ -180,7 +209,7 @@ async def open_with_stranger(
 ) -> AsyncGenerator[tuple[Conversation, Stranger]]:
     """Converse with a stranger; `opener` says whether our side opened the connection."""
     one, other = streams()
-    with one_error(), trio.fail_after(PATIENCE):
+    with one_error(), patience():
         async with open_conversation(FramedChannel(one), opener=opener, answer=answer) as ours:
             try:
                 yield ours, Stranger(FramedChannel(other), other)

@@ -174,6 +174,7 @@ async def test_a_caller_whose_claim_is_too_large_is_hung_up_on(
     assert "4294967295" in line
 
 
+@pytest.mark.logs_errors
 async def test_a_bug_in_serving_one_caller_ends_with_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -189,7 +190,6 @@ async def test_a_bug_in_serving_one_caller_ends_with_it(
             await is_answered(path, b"bug")
         assert await is_answered(path)
     assert "of all things" in caplog.text
-    caplog.clear()
 
 
 async def test_two_hundred_callers_at_once_are_all_answered(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A node's link to its relay, and calling a node through it: phones apart from one another."""
+"""A node and its relay: phones apart from one another, and floods that hurt their sender alone."""
 
 from __future__ import annotations
 
@@ -10,29 +10,24 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from loopsy_core.errors import Gone, LoopsyError, NotFound, ProtocolViolation, Refused
-from loopsy_core.links import open_conversation, relay
-from loopsy_core.links.relay import PhoneChannel, open_sealed_by_relay, serve_phones
+from loopsy_core.errors import Gone, LoopsyError, ProtocolViolation, Refused
+from loopsy_core.links import relay
+from loopsy_core.links.relay import PhoneChannel, serve_phones
 from loopsy_core.wire import (
     Bytes,
     Close,
     Envelope,
-    Introduction,
     Joined,
-    Knock,
     Left,
     encode,
     encode_envelope,
-    greet,
 )
-from tests.core.links.fake_relay import PATIENCE, RelayEnd, open_fake_relay
-from tests.core.links.links_world import Tell, Told, echo
-from tests.core.wire.keys import key, public
+from tests.core.links.fake_relay import RelayEnd, open_fake_relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from trio_websocket import WebSocketConnection, WebSocketRequest
+    from trio_websocket import WebSocketRequest
 
 
 class Phones:
@@ -127,6 +122,7 @@ async def test_whoever_is_served_no_more_is_told_goodbye() -> None:
         assert await end.hears() == Close(2, "x" * 100)  # no longer, or the relay would refuse it
 
 
+@pytest.mark.logs_errors
 async def test_an_error_in_serving_one_phone_ends_with_it(caplog: pytest.LogCaptureFixture) -> None:
     async def serve(channel: PhoneChannel) -> None:
         [said] = await channel.receive()
@@ -147,7 +143,6 @@ async def test_an_error_in_serving_one_phone_ends_with_it(caplog: pytest.LogCapt
     assert [level for level, _ in levels] == [logging.ERROR, logging.WARNING]
     assert "of all things" in levels[0][1]
     assert "from here" in levels[1][1]
-    caplog.clear()
 
 
 async def test_what_comes_for_nobody_is_passed_over() -> None:
@@ -186,6 +181,18 @@ async def test_a_phone_that_floods_is_cut_off_while_the_other_goes_on(
         assert cut
         await end.says(Bytes(1, b"still under way"), Bytes(2, b"still there?"))
         assert await end.hears() == Bytes(2, b"still there?")
+
+
+async def test_a_phone_that_is_read_may_send_as_much_as_it_likes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "MAX_UNREAD", 100_000)
+    async with open_link(Phones().serve) as end:
+        await end.says(Joined(1, "one", "a"))
+        for number in range(30):
+            said = bytes([number]) * 10_000
+            await end.says(Bytes(1, said))
+            assert await end.hears() == Bytes(1, said)
 
 
 async def test_a_phone_too_many_is_sent_away_and_hurts_no_other(
@@ -316,120 +323,3 @@ async def test_a_relay_that_is_not_there_or_refuses() -> None:
             await serve_phones(url, "secret", Phones().serve, on_connected=lambda: None)
     with pytest.raises(Gone):
         await serve_phones(url, "secret", Phones().serve, on_connected=lambda: None)
-
-
-# Calling a node through its relay.
-
-PHONE = Introduction("Phone", "0.1.0")
-NODE = Introduction("kai", "0.1.0")
-
-
-def node(
-    then: Callable[[WebSocketConnection, object], Awaitable[None]] | None = None,
-    static: str = "node",
-) -> Callable[[WebSocketRequest], Awaitable[None]]:
-    """Return a relay behind which a node answers with the key `static`, and `then` goes on."""
-
-    async def serve(request: WebSocketRequest) -> None:
-        socket = await request.accept(subprotocol="loopsy.v1")
-        first = await socket.get_message()
-        assert isinstance(first, bytes)
-        heard = Knock.parse(first).read(key(static), public(static))
-        second, established = heard.accept(NODE)
-        await socket.send_message(second)
-        if then is not None:
-            await then(socket, established)
-        await trio.sleep_forever()
-
-    return serve
-
-
-def calling(url: str) -> object:
-    return open_sealed_by_relay(url, "bearer", greet(key("phone"), public("node"), PHONE))
-
-
-async def test_a_node_is_called_through_its_relay() -> None:
-    async def answer(socket: WebSocketConnection, established: object) -> None:
-        class Records(relay.WebSocketChannel):
-            pass
-
-        channel = relay.SealedChannel(Records(socket), established.connection)
-        async with open_conversation(channel, opener=False, answer=echo) as ours:
-            await ours.wait_closed()
-
-    async with open_fake_relay(node(answer)) as url, calling(url) as (channel, established):
-        assert established.introduction == NODE
-        assert established.remote == public("node")
-        async with open_conversation(channel, opener=True) as ours:
-            assert await ours.ask(Tell(text="hi")) == Told("tell:hi")
-
-
-async def test_a_machine_that_does_not_answer_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "HANDSHAKE", 0.1)
-
-    async def say_nothing(request: WebSocketRequest) -> None:
-        await request.accept(subprotocol="loopsy.v1")
-        await trio.sleep_forever()
-
-    async with open_fake_relay(say_nothing) as url:
-        with pytest.raises(Gone, match="does not answer"):
-            async with calling(url):
-                raise AssertionError("nobody answered")
-
-
-@pytest.mark.parametrize("second", [b"", b"x", bytes(200)])
-async def test_whoever_is_not_the_machine_is_found_out(second: bytes) -> None:
-    async def pretend(request: WebSocketRequest) -> None:
-        socket = await request.accept(subprotocol="loopsy.v1")
-        await socket.get_message()
-        await socket.send_message(second)
-        await trio.sleep_forever()
-
-    async with open_fake_relay(pretend) as url:
-        with pytest.raises(ProtocolViolation, match="not the machine"):
-            async with calling(url):
-                raise AssertionError("a stranger answered")
-
-
-@pytest.mark.parametrize(
-    ("code", "why", "kind"),
-    [
-        (4410, "unknown_key", Refused),
-        (4410, "wrong_code:1", Refused),
-        (4404, "not connected", Gone),
-    ],
-)
-async def test_a_refusal_says_why(code: int, why: str, kind: type[LoopsyError]) -> None:
-    async def refuse(request: WebSocketRequest) -> None:
-        socket = await request.accept(subprotocol="loopsy.v1")
-        await socket.get_message()
-        await socket.aclose(code, why)
-
-    async with open_fake_relay(refuse) as url:
-        with pytest.raises(LoopsyError, match=why) as caught:
-            async with calling(url):
-                raise AssertionError("we were refused")
-        assert type(caught.value) is kind
-
-
-async def test_being_revoked_in_the_middle_of_a_conversation_is_what_calls_raise(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("loopsy_core.links.websocket.PING_EVERY", 0.01)  # pings are hit as well
-
-    async def revoke(socket: WebSocketConnection, _established: object) -> None:
-        await socket.get_message()
-        await socket.aclose(4410, "revoked")
-
-    async with open_fake_relay(node(revoke)) as url, calling(url) as (channel, _):
-        async with open_conversation(channel, opener=True) as ours:
-            with pytest.raises(Refused, match="revoked"):
-                await ours.ask(Tell())
-        await trio.sleep(0.05)
-
-
-async def test_the_blocks_own_errors_pass_through_as_they_are() -> None:
-    async with open_fake_relay(node()) as url:
-        with pytest.raises(NotFound), trio.fail_after(PATIENCE):
-            async with calling(url):
-                raise NotFound("something else")

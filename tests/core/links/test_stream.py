@@ -13,7 +13,16 @@ from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_task
 
 from loopsy_core.errors import BadRequest, Gone, LoopsyError, NotFound, Refused
 from loopsy_core.wire import CHUNK, WINDOW, Item, cost, encode
-from tests.core.links.links_world import Recorder, Tell, Told, echo, open_two
+from tests.core.links.links_world import (
+    Recorder,
+    Tell,
+    Told,
+    echo,
+    in_one_row,
+    open_two,
+    receive_all,
+    repeat,
+)
 from tests.play import bounded
 from tests.vectors.write import fill
 
@@ -25,40 +34,6 @@ if TYPE_CHECKING:
     from loopsy_core.links import Asked, Stream
 
 HALF = WINDOW // 2
-
-
-async def receive_all(stream: Stream) -> list[bytes | object]:
-    """Return everything until the end, values decoded and bytes that follow each other joined."""
-    received: list[bytes | object] = []
-    while (piece := await stream.receive()) is not None:
-        if isinstance(piece, Item):
-            received.append(msgspec.msgpack.decode(piece.value))
-        elif received and isinstance(received[-1], bytes):
-            received[-1] += piece
-        else:
-            received.append(piece)
-    return received
-
-
-async def repeat(asked: Asked) -> Told:
-    """Send everything back, then answer."""
-    while (piece := await asked.receive()) is not None:
-        if isinstance(piece, Item):
-            await asked.send_item(asked.read(piece, object))
-        else:
-            await asked.send(piece)
-    return Told("that was all")
-
-
-def in_one_row(pieces: list[bytes | int]) -> list[bytes | object]:
-    """Join neighbouring bytes, as a stream does not keep their borders."""
-    row: list[bytes | object] = []
-    for piece in pieces:
-        if isinstance(piece, bytes) and row and isinstance(row[-1], bytes):
-            row[-1] += piece
-        elif piece != b"":
-            row.append(piece)
-    return row
 
 
 @bounded(20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ from tests.world import PATIENCE, eventually, open_talk
 
 if TYPE_CHECKING:
     from loopsy_core.wire import SessionInfo
+
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
 @pytest.fixture
@@ -103,6 +107,7 @@ async def test_a_program_that_ignores_a_hang_up_is_killed_after_some_patience() 
         assert trio.current_time() - began >= 0.3
 
 
+@needs_proc
 @pytest.mark.usefixtures("little_patience")
 async def test_a_job_in_front_that_ignores_a_hang_up_is_killed_too() -> None:
     async with open_stage() as stage:
@@ -115,6 +120,7 @@ async def test_a_job_in_front_that_ignores_a_hang_up_is_killed_too() -> None:
         await until_gone(job)
 
 
+@needs_proc
 async def test_a_stopped_program_can_be_ended() -> None:
     async with open_stage() as stage:
         session = await stage.shell("echo $$; echo !; kill -STOP $$")
@@ -217,6 +223,7 @@ async def test_all_viewers_learn_of_the_end_also_one_that_lags() -> None:
             assert slow.output.endswith(b"\n100000\n")
 
 
+@needs_proc
 async def test_leaving_hangs_up_on_all_programs() -> None:
     with trio.fail_after(PATIENCE):
         async with (

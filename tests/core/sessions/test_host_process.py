@@ -68,7 +68,8 @@ async def test_a_host_is_started_when_it_is_needed_and_outlives_its_node(home: H
             host = holder_of(home.host_lock)
             assert host not in (None, node, os.getpid())
             assert os.getsid(host or 0) == host
-            assert os.readlink(f"/proc/{host}/cwd") == "/"
+            if sys.platform == "linux":
+                assert os.readlink(f"/proc/{host}/cwd") == "/"
             async with client.attach(session.id, cols=80, rows=24) as (attached, _):
                 await attached.type(b"before\r")
                 await until(attached, b"before\r\nbefore\r\n")

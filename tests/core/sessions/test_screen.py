@@ -162,25 +162,25 @@ cuts = st.integers(0, 10_000)
 # What holds.
 
 
-@bounded(300)
+@bounded(150)
 @given(output(words, wide, line_ends, styles, titles), cuts)
 def test_a_log_in_all_scripts_and_colours_is_drawn_again(whole: bytes, cut: int) -> None:
     check_picture(*cut_in_two(whole, cut))
 
 
-@bounded(300)
+@bounded(150)
 @given(output(joined("a", "bc ", "0", "#"), controls, styles, tabs, titles, charsets), cuts)
 def test_a_program_with_tabs_and_line_drawing_is_drawn_again(whole: bytes, cut: int) -> None:
     check_picture(*cut_in_two(whole, cut))
 
 
-@bounded(300)
+@bounded(150)
 @given(output(short, line_ends, jumps, moves, erasures, margins, scrolls, switches, titles), cuts)
 def test_a_full_screen_program_is_drawn_again(whole: bytes, cut: int) -> None:
     check_picture(*cut_in_two(whole, cut), look=glance)
 
 
-@bounded(200)
+@bounded(120)
 @given(output(words, line_ends, rest, styles), cuts)
 def test_links_cursor_shapes_and_keyboards_are_drawn_again(whole: bytes, cut: int) -> None:
     check_picture(*cut_in_two(whole, cut))
@@ -191,7 +191,7 @@ inside = output(short, line_ends, jumps, moves, erasures, switches, titles, most
 plain_inside = output(short, line_ends, jumps, moves, erasures, most=8)
 
 
-@bounded(300)
+@bounded(150)
 @given(st.lists(st.tuples(primary, inside), min_size=1, max_size=3), cuts)
 def test_both_screens_are_drawn_again(visits: list[tuple[bytes, bytes]], cut: int) -> None:
     whole = b"".join(out + b"\x1b[?1049h" + within + b"\x1b[?1049l" for out, within in visits)
@@ -199,7 +199,7 @@ def test_both_screens_are_drawn_again(visits: list[tuple[bytes, bytes]], cut: in
 
 
 @pytest.mark.parametrize("mode", [47, 1047, 1049])
-@bounded(100)
+@bounded(60)
 @given(primary, inside, primary)
 def test_any_way_onto_the_other_screen_leads_back(
     mode: int, out: bytes, within: bytes, back: bytes
@@ -226,7 +226,7 @@ everything = output(
 )
 
 
-@bounded(200)
+@bounded(120)
 @given(everything, st.randoms(use_true_random=False))
 def test_it_does_not_matter_how_output_is_cut(whole: bytes, dice: random.Random) -> None:
     in_pieces = fresh()
@@ -238,7 +238,7 @@ def test_it_does_not_matter_how_output_is_cut(whole: bytes, dice: random.Random)
     assert view(in_pieces) == view(shown(whole))
 
 
-@bounded(300)
+@bounded(150)
 @given(st.lists(st.binary(max_size=60) | everything, max_size=6), st.integers(1, 40), cuts)
 def test_nothing_that_a_program_prints_breaks_the_screen(
     pieces: Sequence[bytes], size: int, cut: int

@@ -30,6 +30,9 @@ print(json.dumps({
 """
 
 
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
 async def output_of(
     argv: Sequence[str] | None,
     cwd: str | None = None,
@@ -82,6 +85,7 @@ async def test_a_program_starts_where_it_should(tmp_path: Path) -> None:
     assert env["PWD"] == str(tmp_path)
 
 
+@needs_proc
 async def test_a_program_inherits_nothing_but_its_terminal() -> None:
     other = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(other, True)
@@ -93,6 +97,7 @@ async def test_a_program_inherits_nothing_but_its_terminal() -> None:
     assert len(listed) <= 4  # and the folder that ls itself reads
 
 
+@needs_proc
 async def test_a_program_gets_all_its_signals() -> None:
     said = await output_of(["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"])
     assert {line.split(b":")[1].strip(b"\t\r") for line in said.splitlines()} == {b"0" * 16}
