@@ -43,6 +43,8 @@ __all__ = ["Session"]
 
 LOG_SIZE: Final = 4 << 20
 """Bytes of output that can be resumed; a viewer further behind gets a picture."""
+LONGEST_SHOWN: Final = 256
+"""Characters of a command, or of its directory, in a list: it has to fit one message."""
 MAX_VIEWERS: Final = 64
 MAX_REMEMBERED_VIEWERS: Final = 256
 """Viewers whose typed totals are kept after they left, for when they come back."""
@@ -106,8 +108,8 @@ class Session:
             viewers=len(self._viewers),
             title=self._title,
             exit_code=self._exit_code,
-            argv=self._program.argv,
-            cwd=self._program.cwd,
+            argv=_brief(self._program.argv),
+            cwd=self._program.cwd[:LONGEST_SHOWN],
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -322,3 +324,15 @@ class Session:
         """Free the emulator; viewers that are still here get what the log holds, and no picture."""
         self._removed = True
         self._screen.close()
+
+
+def _brief(argv: list[str]) -> list[str]:
+    """Return a command's beginning, as far as a list has room for it."""
+    shown: list[str] = []
+    left = LONGEST_SHOWN
+    for part in argv:
+        if len(part) >= left:
+            return [*shown, part[: left - 1] + "…"]
+        shown.append(part)
+        left -= len(part) + 1
+    return shown

@@ -266,3 +266,12 @@ async def test_a_host_does_not_know_what_is_the_nodes() -> None:
             await stage.client.ask(NodeStatus())
         with pytest.raises(BadRequest, match="argv"):
             await stage.client.ask(StartSession(argv=[]))
+
+
+async def test_a_command_of_a_megabyte_still_fits_a_list() -> None:
+    async with open_stage() as stage:
+        long = ["sh", "-c", "exec sleep 1000", "x" * 100_000, "y"]
+        info = await stage.client.ask(StartSession(argv=long))
+        assert info.argv[1:3] == ["-c", "exec sleep 1000"]
+        assert info.argv[-1].endswith("…")
+        assert sum(map(len, info.argv)) <= 256
