@@ -143,6 +143,7 @@ class Screen:
         # The formatter leaves out the empty rows at the end; they hold all others in their place.
         rows = self._format(unwrap=False).count(b"\r\n") + 1
         content += b"\r\n" * (self._terminal.get("total_rows", "size_t") - rows)
+        content += self._clear_gaps()
         # All that is not content comes out alike around a single cell, which shows what is what.
         cell = self._format(one_cell=True)
         if not shared:
@@ -154,6 +155,39 @@ class Screen:
         late = b"".join(_LATE_MODES.findall(modes))
         # The modes enter the alternate screen, too.
         return _LATE_MODES.sub(b"", modes) + _HOME_AND_PLAIN + content + late + tabs + after
+
+    def _clear_gaps(self) -> bytes:
+        """Return what empties the cells that were never written, between styled text.
+
+        The formatter writes blanks for them, in the style of the text around. Only the visible
+        rows are mended, for the scrollback cannot be reached any more; and of those none that
+        goes on in the next, because erasing would end it.
+        """
+        parts: list[bytes] = []
+        width, height = self._terminal.size
+        cell = ffi.new("GhosttyCell*")
+        for y in range(height):
+            if not self._row_is(self._terminal.ref(0, y), lib.GHOSTTY_ROW_DATA_STYLED):
+                continue
+            if self._row_is(self._terminal.ref(0, y), lib.GHOSTTY_ROW_DATA_WRAP):
+                continue
+            gap = 0
+            seen = False  # text to the left; the row's end is cleared by nobody
+            for x in range(width):
+                lib.ghostty_grid_ref_cell(self._terminal.ref(x, y), cell)
+                if _is_bare(cell[0]):
+                    gap += 1
+                    continue
+                if gap and seen:
+                    parts.append(b"\x1b[%d;%dH\x1b[%dX" % (y + 1, x - gap + 1, gap))
+                gap, seen = 0, True
+        return b"\x1b[0m" + b"".join(parts) if parts else b""
+
+    def _row_is(self, ref: object, what: int) -> bool:
+        row, flag = ffi.new("GhosttyRow*"), ffi.new("bool*")
+        lib.ghostty_grid_ref_row(ref, row)
+        lib.ghostty_row_get(row[0], what, flag)
+        return bool(flag[0])
 
     def _format(self, *extra: str, unwrap: bool = True, one_cell: bool = False) -> bytes:
         options = init_sized("GhosttyFormatterTerminalOptions")
@@ -195,3 +229,17 @@ class Screen:
         if result:
             return b""
         return bytes(ffi.buffer(buffer, size[0]))
+
+
+def _is_bare(cell: object) -> bool:
+    """Whether a cell was never written, nor coloured, nor is half of a wide letter."""
+    flag, kind = ffi.new("bool*"), ffi.new("int*")
+    for what in (lib.GHOSTTY_CELL_DATA_HAS_TEXT, lib.GHOSTTY_CELL_DATA_HAS_STYLING):
+        lib.ghostty_cell_get(cell, what, flag)
+        if flag[0]:
+            return False
+    for what in (lib.GHOSTTY_CELL_DATA_CONTENT_TAG, lib.GHOSTTY_CELL_DATA_WIDE):
+        lib.ghostty_cell_get(cell, what, kind)
+        if kind[0]:  # a colour, or not of one column
+            return False
+    return True

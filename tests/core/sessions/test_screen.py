@@ -387,7 +387,6 @@ def test_what_a_picture_does_not_carry_yet(name: str) -> None:
     check_picture(*MISSING[name])
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the formatter runs styles together")
 @pytest.mark.parametrize("style", [b"\x1b[7m", b"\x1b[41m", b"\x1b[4m"])
 def test_a_gap_between_two_words_of_one_style_has_none(style: bytes) -> None:
     original = shown(style + b"A\x1b[3CB")
