@@ -167,14 +167,15 @@ class Screen:
         width, height = self._terminal.size
         cell = ffi.new("GhosttyCell*")
         for y in range(height):
-            if not self._row_is(self._terminal.ref(0, y), lib.GHOSTTY_ROW_DATA_STYLED):
-                continue
-            if self._row_is(self._terminal.ref(0, y), lib.GHOSTTY_ROW_DATA_WRAP):
+            ref = self._terminal.ref(0, y)
+            styled = _row_is(ref, lib.GHOSTTY_ROW_DATA_STYLED)
+            if not styled or _row_is(ref, lib.GHOSTTY_ROW_DATA_WRAP):
                 continue
             gap = 0
             seen = False  # text to the left; the row's end is cleared by nobody
             for x in range(width):
-                lib.ghostty_grid_ref_cell(self._terminal.ref(x, y), cell)
+                ref.x = x  # a row lies in one piece: a reference of its own would cost ten times
+                lib.ghostty_grid_ref_cell(ref, cell)
                 if _is_bare(cell[0]):
                     gap += 1
                     continue
@@ -182,12 +183,6 @@ class Screen:
                     parts.append(b"\x1b[%d;%dH\x1b[%dX" % (y + 1, x - gap + 1, gap))
                 gap, seen = 0, True
         return b"\x1b[0m" + b"".join(parts) if parts else b""
-
-    def _row_is(self, ref: object, what: int) -> bool:
-        row, flag = ffi.new("GhosttyRow*"), ffi.new("bool*")
-        lib.ghostty_grid_ref_row(ref, row)
-        lib.ghostty_row_get(row[0], what, flag)
-        return bool(flag[0])
 
     def _format(self, *extra: str, unwrap: bool = True, one_cell: bool = False) -> bytes:
         options = init_sized("GhosttyFormatterTerminalOptions")
@@ -229,6 +224,13 @@ class Screen:
         if result:
             return b""
         return bytes(ffi.buffer(buffer, size[0]))
+
+
+def _row_is(ref: object, what: int) -> bool:
+    row, flag = ffi.new("GhosttyRow*"), ffi.new("bool*")
+    lib.ghostty_grid_ref_row(ref, row)
+    lib.ghostty_row_get(row[0], what, flag)
+    return bool(flag[0])
 
 
 def _is_bare(cell: object) -> bool:
