@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 __all__ = ["ALL_GRANTS", "PRESETS", "Grant", "Preset"]
 
@@ -20,20 +20,7 @@ Grant: TypeAlias = Literal[
 ]
 Preset: TypeAlias = Literal["phone", "machine", "viewer"]
 
-ALL_GRANTS: Final[frozenset[Grant]] = frozenset(
-    (
-        "view",
-        "type",
-        "exec",
-        "files.read",
-        "files.write",
-        "context",
-        "message",
-        "task",
-        "approve",
-        "admin",
-    )
-)
+ALL_GRANTS: Final[frozenset[Grant]] = frozenset(get_args(Grant))
 PRESETS: Final[dict[Preset, frozenset[Grant]]] = {
     "phone": ALL_GRANTS - {"admin"},
     "machine": ALL_GRANTS - {"admin", "approve"},
