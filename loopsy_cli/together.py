@@ -20,12 +20,16 @@ from loopsy_core.client import open_client
 from loopsy_core.errors import Busy, Gone, LoopsyError, Misconfigured
 from loopsy_core.home import Home, create_private, write_private
 from loopsy_core.wire import (
+    ApprovalDecided,
+    ApprovalWanted,
     OfferPairing,
     PhoneConnected,
     PhoneLeft,
     PhonePaired,
     PhoneRevoked,
     RelayChanged,
+    SessionEnded,
+    SessionStarted,
     WrongCode,
 )
 from loopsy_relay import RelayConfig, serve_relay
@@ -246,6 +250,13 @@ def _line(event: Event) -> str | None:
             return "the link to the relay is back"
         case RelayChanged():
             return f"the link to the relay is lost: {clean(event.problem or 'it is tried again')}"
+        case ApprovalWanted():
+            return (
+                f"{clean(event.name)} would like {clean(event.kind)} to ask nothing any more;"
+                " `loopsy approve` decides"
+            )
+        case SessionStarted() | SessionEnded() | ApprovalDecided():
+            return None
 
 
 def _registration_secret(folder: Path) -> str:

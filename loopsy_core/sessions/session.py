@@ -16,6 +16,7 @@ import trio
 
 from loopsy_core.errors import BadRequest, Gone, Refused
 from loopsy_core.kit import ByteLog, Lagged
+from loopsy_core.screen import Screen
 from loopsy_core.wire import (
     CHUNK,
     AttachReply,
@@ -29,7 +30,6 @@ from loopsy_core.wire import (
 )
 
 from .running import Running
-from .screen import Screen
 from .viewer import Viewer
 
 if TYPE_CHECKING:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 from .attached import (
     AttachedItem,
+    Claim,
     Ended,
     Picture,
     Resize,
     Resized,
     Resumed,
     Typed,
+    ViewerItem,
+    Viewers,
     decode_attached,
+    decode_viewer_item,
 )
 from .calls import CHUNK, WINDOW, Calls, cost
 from .codec import MAX_MESSAGE, Raw, decode, encode
@@ -30,12 +34,16 @@ from .envelope import (
     encode_envelope,
 )
 from .events import (
+    ApprovalDecided,
+    ApprovalWanted,
     Event,
     PhoneConnected,
     PhoneLeft,
     PhonePaired,
     PhoneRevoked,
     RelayChanged,
+    SessionEnded,
+    SessionStarted,
     WrongCode,
     decode_event,
 )
@@ -55,8 +63,15 @@ from .messages import (
     Pong,
 )
 from .operation import MAX_CELLS, Operation, read_reply
-from .operations import *  # noqa: F403 - its __all__ is the list of requests
-from .operations import __all__ as _operations
+from .operations import OPERATIONS
+from .operations.kinds import *  # noqa: F403 - its __all__ is the list of requests
+from .operations.kinds import __all__ as _kinds
+from .operations.node import *  # noqa: F403
+from .operations.node import __all__ as _node
+from .operations.phones import *  # noqa: F403
+from .operations.phones import __all__ as _phones
+from .operations.sessions import *  # noqa: F403
+from .operations.sessions import __all__ as _sessions
 
 if TYPE_CHECKING:
     from .greeting import (
@@ -98,15 +113,19 @@ __all__ = [
     "CODE_DIGITS",
     "MAX_CELLS",
     "MAX_MESSAGE",
+    "OPERATIONS",
     "PRESETS",
     "SECRET_BYTES",
     "WINDOW",
     "Answer",
+    "ApprovalDecided",
+    "ApprovalWanted",
     "Ask",
     "AttachedItem",
     "Bytes",
     "Calls",
     "Cipher",
+    "Claim",
     "Close",
     "Credit",
     "Data",
@@ -145,14 +164,19 @@ __all__ = [
     "Resized",
     "Resumed",
     "SealedConnection",
+    "SessionEnded",
+    "SessionStarted",
     "Typed",
     "Unreadable",
+    "ViewerItem",
+    "Viewers",
     "WrongCode",
     "cost",
     "decode",
     "decode_attached",
     "decode_envelope",
     "decode_event",
+    "decode_viewer_item",
     "encode",
     "encode_envelope",
     "encode_frames",
@@ -161,7 +185,10 @@ __all__ = [
     "offer_id",
     "pairing_key",
     "read_reply",
-    *_operations,
+    *_kinds,
+    *_node,
+    *_phones,
+    *_sessions,
 ]
 
 

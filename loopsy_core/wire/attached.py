@@ -15,13 +15,17 @@ from .operation import Cells, Offset
 
 __all__ = [
     "AttachedItem",
+    "Claim",
     "Ended",
     "Picture",
     "Resize",
     "Resized",
     "Resumed",
     "Typed",
+    "ViewerItem",
+    "Viewers",
     "decode_attached",
+    "decode_viewer_item",
 ]
 
 
@@ -67,7 +71,16 @@ class Ended(msgspec.Struct, frozen=True, tag_field="type", tag="ended"):
     exit_code: int | None
 
 
-AttachedItem: TypeAlias = Resumed | Picture | Resized | Typed | Ended
+class Viewers(msgspec.Struct, frozen=True, tag_field="type", tag="viewers"):
+    """Who looks at the session now; sent at the beginning and after each change."""
+
+    names: list[str]
+    """Everybody, this viewer included, in the order in which they came."""
+    owner: bool
+    """Whether the terminal has the size that this viewer wishes."""
+
+
+AttachedItem: TypeAlias = Resumed | Picture | Resized | Typed | Ended | Viewers
 
 _attached_items: msgspec.msgpack.Decoder[AttachedItem] = msgspec.msgpack.Decoder(AttachedItem)
 
@@ -78,7 +91,24 @@ def decode_attached(data: bytes) -> AttachedItem:
 
 
 class Resize(msgspec.Struct, frozen=True, tag_field="type", tag="resize"):
-    """How large the viewer would like the terminal; the only Item a viewer sends."""
+    """How large the viewer would like the terminal, once the size is its to choose."""
 
     cols: Cells
     rows: Cells
+
+
+class Claim(msgspec.Struct, frozen=True, tag_field="type", tag="claim"):
+    """The viewer would like the size to be its to choose from now on, and this one."""
+
+    cols: Cells
+    rows: Cells
+
+
+ViewerItem: TypeAlias = Resize | Claim
+
+_viewer_items: msgspec.msgpack.Decoder[ViewerItem] = msgspec.msgpack.Decoder(ViewerItem)
+
+
+def decode_viewer_item(data: bytes) -> ViewerItem:
+    """Return what a viewer tells the host, or raise `BadRequest`."""
+    return decode_as(data, _viewer_items)

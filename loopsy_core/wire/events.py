@@ -9,12 +9,16 @@ import msgspec
 from .codec import decode_as
 
 __all__ = [
+    "ApprovalDecided",
+    "ApprovalWanted",
     "Event",
     "PhoneConnected",
     "PhoneLeft",
     "PhonePaired",
     "PhoneRevoked",
     "RelayChanged",
+    "SessionEnded",
+    "SessionStarted",
     "WrongCode",
     "decode_event",
 ]
@@ -62,8 +66,50 @@ class RelayChanged(msgspec.Struct, frozen=True, tag_field="type", tag="relay_cha
     problem: str | None
 
 
+class SessionStarted(msgspec.Struct, frozen=True, tag_field="type", tag="session_started"):
+    """A session runs."""
+
+    id: str
+    name: str
+    kind: str
+
+
+class SessionEnded(msgspec.Struct, frozen=True, tag_field="type", tag="session_ended"):
+    """A session's program ended, or its host did and took it along."""
+
+    id: str
+    name: str
+    exit_code: int | None
+    lost: str | None
+
+
+class ApprovalWanted(msgspec.Struct, frozen=True, tag_field="type", tag="approval_wanted"):
+    """A contact would like agents to approve by themselves; this machine's user decides."""
+
+    contact: str
+    name: str
+    kind: str
+
+
+class ApprovalDecided(msgspec.Struct, frozen=True, tag_field="type", tag="approval_decided"):
+    """This machine's user has decided that."""
+
+    contact: str
+    name: str
+    allowed: bool
+
+
 Event: TypeAlias = (
-    PhonePaired | PhoneConnected | PhoneLeft | PhoneRevoked | WrongCode | RelayChanged
+    PhonePaired
+    | PhoneConnected
+    | PhoneLeft
+    | PhoneRevoked
+    | WrongCode
+    | RelayChanged
+    | SessionStarted
+    | SessionEnded
+    | ApprovalWanted
+    | ApprovalDecided
 )
 
 _decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)

@@ -22,15 +22,18 @@ from loopsy_core.wire import (
     OPERATIONS,
     SECRET_BYTES,
     WINDOW,
+    ApprovalRequest,
     AttachedItem,
     AttachSession,
+    CommandInfo,
     Envelope,
     Event,
+    KindInfo,
     Message,
     Pattern,
     PhoneInfo,
-    Resize,
     SessionInfo,
+    ViewerItem,
     cost,
 )
 from loopsy_core.wire.calls import MAX_OPEN
@@ -44,7 +47,13 @@ SECTIONS = dict(re.findall(r"^## \d+\. (.*?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTIL
 DEFAULTS: dict[str, object] = {"nil": None, "false": False, "{}": {}}
 """What the document writes for defaults that are neither numbers nor strings."""
 
-REPLIES = {"SessionInfo": SessionInfo, "PhoneInfo": PhoneInfo}
+REPLIES = {
+    "SessionInfo": SessionInfo,
+    "PhoneInfo": PhoneInfo,
+    "KindInfo": KindInfo,
+    "CommandInfo": CommandInfo,
+    "ApprovalRequest": ApprovalRequest,
+}
 
 
 def rows(section: str, head: str) -> list[list[str]]:
@@ -134,7 +143,7 @@ def read_default(written: str) -> object:
 
 def test_the_infos_have_the_fields_that_the_document_names() -> None:
     for name, kind in REPLIES.items():
-        listed = re.search(rf"^{name}: `(.*?)`", SECTIONS["Operations"], re.MULTILINE | re.DOTALL)
+        listed = re.search(rf"\b{name}: `(.*?)`", SECTIONS["Operations"], re.MULTILINE | re.DOTALL)
         assert listed
         assert names(listed[1]) == fields(kind)
 
@@ -150,7 +159,7 @@ def test_every_item_of_a_shown_session_stands_in_the_document() -> None:
         name: parts(rest)
         for name, rest in re.findall(r'Item `\{type: "(\w+)", (.*?)\}`', SECTIONS["Attach"])
     }
-    kinds = (*get_args(AttachedItem), Resize)
+    kinds = (*get_args(AttachedItem), *get_args(ViewerItem))
     assert said == {tag_of(kind): fields(kind) for kind in kinds}
 
 

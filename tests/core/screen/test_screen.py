@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopsy_core.sessions.screen import SCROLLBACK_LINES, Screen
+from loopsy_core.screen.screen import SCROLLBACK_LINES, Screen
 from tests.play import bounded
 
 if TYPE_CHECKING:

@@ -1,0 +1,128 @@
+"""What is asked of a node about itself: who it is, how it is, what happens there; and its relay."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from ..operation import Operation
+
+__all__ = [
+    "ConfigureRelay",
+    "Hello",
+    "HelloReply",
+    "NodeStatus",
+    "Nothing",
+    "RelayStatus",
+    "ShowRelay",
+    "Status",
+    "StopNode",
+    "StopReply",
+    "UnsetRelay",
+    "WatchEvents",
+]
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """An empty reply: it is done."""
+
+
+class RelayStatus(msgspec.Struct, frozen=True):
+    """How the node stands with its relay."""
+
+    url: str | None
+    connected: bool
+    problem: str | None = None
+    """Why it is not connected, for a person."""
+
+
+class HelloReply(msgspec.Struct, frozen=True):
+    """Who answers, and what the asker may do there."""
+
+    node_id: str
+    name: str
+    version: str
+    grants: list[str]
+    contact: str
+    """The asker's own id, or "local"."""
+
+
+class Hello(Operation[HelloReply], frozen=True, kw_only=True):
+    """Ask who answers; every new connection begins with it."""
+
+    op = "node.hello"
+    grant = None
+    reply = HelloReply
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How the node is."""
+
+    node_id: str
+    name: str
+    version: str
+    uptime: float
+    relay: RelayStatus
+    sessions: int
+    """Sessions that are alive."""
+    phones: int
+    """Phones that are paired."""
+
+
+class NodeStatus(Operation[Status], frozen=True, kw_only=True):
+    """Ask how the node is."""
+
+    op = "node.status"
+    grant = "view"
+    reply = Status
+
+
+class StopReply(msgspec.Struct, frozen=True):
+    """What the node leaves behind."""
+
+    sessions: int
+    """Sessions that live on."""
+
+
+class StopNode(Operation[StopReply], frozen=True, kw_only=True):
+    """Ask the node to leave in order; its sessions live on."""
+
+    op = "node.stop"
+    grant = "admin"
+    reply = StopReply
+
+
+class WatchEvents(Operation[Nothing], frozen=True, kw_only=True):
+    """Stream the node's events (`wire.events`) as Items until dropped."""
+
+    op = "events.watch"
+    grant = "admin"
+    reply = Nothing
+
+
+class ConfigureRelay(Operation[RelayStatus], frozen=True, kw_only=True):
+    """Register with the relay at `url` and use it from now on."""
+
+    op = "relay.configure"
+    grant = "admin"
+    reply = RelayStatus
+
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    registration_secret: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+
+
+class ShowRelay(Operation[RelayStatus], frozen=True, kw_only=True):
+    """Ask how the node stands with its relay."""
+
+    op = "relay.show"
+    grant = "view"
+    reply = RelayStatus
+
+
+class UnsetRelay(Operation[RelayStatus], frozen=True, kw_only=True):
+    """Leave the relay and forget it."""
+
+    op = "relay.unset"
+    grant = "admin"
+    reply = RelayStatus
