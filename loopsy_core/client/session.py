@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 import trio
 
-from loopsy_core.errors import ProtocolViolation
+from loopsy_core.errors import LoopsyError, ProtocolViolation
 from loopsy_core.wire import (
     CHUNK,
+    Claim,
     Ended,
     Picture,
     Resize,
     Resized,
     Resumed,
     Typed,
+    Viewers,
     decode_attached,
 )
 
@@ -41,8 +43,11 @@ class Drawn:
     title: str
 
 
-Shown: TypeAlias = bytes | Drawn | Resized | Ended
-"""Output, a whole screen, a new size (in cells), or the end of the program."""
+Shown: TypeAlias = bytes | Drawn | Resized | Viewers | Ended
+"""Output, a whole screen, a new size (in cells), who looks now, or the end of the program."""
+
+FLUSHING: Final = 2.0
+"""Seconds that leaving waits for the session to have what was typed."""
 
 
 class Attached:
@@ -55,6 +60,8 @@ class Attached:
         # The picture under way is kept here, so that a cancelled `receive` loses none of it.
         self._drawing: Picture | None = None
         self._drawn = bytearray()
+        viewing.connections += 1
+        self._connection = viewing.connections
         self._sent = 0  # of all that `viewing` typed, what was sent before or over this call
 
     async def receive(self) -> Shown:
@@ -77,7 +84,7 @@ class Attached:
                 case Picture():
                     self._drawing = item
                     return await self._draw()
-                case Resized() | Ended():
+                case Resized() | Viewers() | Ended():
                     return item
                 case Typed():
                     self._viewing.confirmed(item)
@@ -113,8 +120,45 @@ class Attached:
         await self._send_typed()
 
     async def wish_size(self, cols: int, rows: int) -> None:
-        """Tell which size, in cells, this viewer would like the terminal to have."""
+        """Tell which size, in cells, this viewer would like the terminal to have.
+
+        It has it as soon as this viewer owns the size, as the last that typed does.
+        """
         await self._call.send_item(Resize(cols, rows))
+
+    async def claim_size(self, cols: int, rows: int) -> None:
+        """Have the terminal this size, in cells, and own it until somebody else types or claims."""
+        await self._call.send_item(Claim(cols, rows))
+
+    @property
+    def flushed(self) -> bool:
+        """Whether there is nothing that leaving could lose."""
+        return self._replaced or self._viewing.typed_total == self._viewing.confirmed_total
+
+    async def flush(self) -> None:
+        """Wait until the session has all that was typed; nothing can be typed afterwards.
+
+        What is shown meanwhile is passed over: a later view of the same `Viewing` begins with
+        a whole screen. Raises `Gone` when the connection is lost first.
+        """
+        await self._send_typed()
+        self._call.end()
+        while not self.flushed:
+            piece = await self._call.receive()
+            if piece is None:
+                return  # the program has ended; nobody is there to read it
+            if self._replaced:
+                return
+            self._viewing.spoiled()
+            if not isinstance(piece, bytes) and isinstance(
+                item := decode_attached(piece.value), Typed
+            ):
+                self._viewing.confirmed(item)
+
+    @property
+    def _replaced(self) -> bool:
+        """Whether the same `Viewing` is shown over a later connection; that one counts."""
+        return self._connection != self._viewing.connections
 
     async def _draw(self) -> Drawn:
         item = self._drawing
@@ -146,8 +190,12 @@ async def open_attached(
     """Attach to the session of `viewing` over `conversation`; leaving the block detaches.
 
     Yields the view and the first screen, None when a former view of the same `viewing` goes
-    on where it was.
+    on where it was. Left without an error, it waits up to two seconds until the session has
+    what was typed.
     """
     async with conversation.open_call(viewing.request(cols, rows)) as call:
         attached = Attached(call, viewing)
         yield attached, await attached.begin()
+        if not attached.flushed:
+            with trio.move_on_after(FLUSHING), suppress(LoopsyError):
+                await attached.flush()

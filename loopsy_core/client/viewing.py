@@ -30,6 +30,8 @@ class Viewing:
         self.session = session
         self.view_only = view_only
         self.answers = answers
+        self.connections = 0
+        """How many connections it has been shown over; the latest counts, others are void."""
         self._viewer = secrets.token_bytes(16)
         self._epoch: str | None = None
         self._offset = 0
@@ -76,6 +78,11 @@ class Viewing:
         if len(self._unconfirmed) + len(data) > MAX_UNCONFIRMED:
             raise Busy("too much was typed that the session has not taken yet")
         self._unconfirmed += data
+
+    @property
+    def confirmed_total(self) -> int:
+        """How many of them the session is known to have."""
+        return self._confirmed
 
     @property
     def typed_total(self) -> int:

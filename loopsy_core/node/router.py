@@ -10,6 +10,7 @@ from loopsy_core.errors import BadRequest, Busy, Gone, NotFound, Refused
 from loopsy_core.kit import Missed
 from loopsy_core.links import PASSED_ON, Asked
 from loopsy_core.wire import (
+    MAX_NAME,
     OPERATIONS,
     AttachSession,
     ConfigureRelay,
@@ -28,7 +29,9 @@ from loopsy_core.wire import (
     ResizeSession,
     RevokePhone,
     SessionList,
+    ShowHistory,
     ShowRelay,
+    ShowScreen,
     StartSession,
     StopNode,
     StopReply,
@@ -56,6 +59,8 @@ _FOR_HOST: Final = _NEEDS_HOST | {
     RenameSession.op,
     EndSession.op,
     RemoveSession.op,
+    ShowScreen.op,
+    ShowHistory.op,
 }
 
 
@@ -89,9 +94,12 @@ class Router:
                 raise NotFound("there is no session on this machine; `loopsy shell` starts one")
             conversation = found
         params = bytes(asked.params)
-        if asked.op == AttachSession.op and not asker.may("type"):
+        if asked.op == AttachSession.op:
             request = decode(params, AttachSession)
-            params = encode(msgspec.structs.replace(request, view_only=True))
+            view_only = request.view_only or not asker.may("type")
+            # Contacts cannot choose whom they are taken for.
+            name = (asker.contact is None and request.name) or asker.name[:MAX_NAME]
+            params = encode(msgspec.structs.replace(request, view_only=view_only, name=name))
         asked.pass_on(conversation, asked.op, params)
         return PASSED_ON
 

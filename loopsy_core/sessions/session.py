@@ -9,26 +9,28 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from loopsy_core.errors import BadRequest, Gone, Refused
+from loopsy_core.errors import Gone, Refused
 from loopsy_core.kit import ByteLog, Lagged
 from loopsy_core.screen import Screen
 from loopsy_core.wire import (
     CHUNK,
     AttachReply,
     AttachSession,
+    Claim,
     Ended,
     Picture,
-    Resize,
     Resized,
     Resumed,
     SessionInfo,
+    decode_viewer_item,
 )
 
+from .audience import Audience
 from .running import Running
 from .viewer import Viewer
 
@@ -45,9 +47,6 @@ LOG_SIZE: Final = 4 << 20
 """Bytes of output that can be resumed; a viewer further behind gets a picture."""
 LONGEST_SHOWN: Final = 256
 """Characters of a command, or of its directory, in a list: it has to fit one message."""
-MAX_VIEWERS: Final = 64
-MAX_REMEMBERED_VIEWERS: Final = 256
-"""Viewers whose typed totals are kept after they left, for when they come back."""
 MAX_RESIZES: Final = 256
 """Size changes that a resuming viewer can be told of; with more between, it gets a picture."""
 
@@ -83,9 +82,7 @@ class Session:
         self._ended = trio.Event()
         self._removed = False
         self._input_lock = trio.Lock()
-        # Viewers in the order in which they came or last typed: the last one owns the size.
-        self._viewers: OrderedDict[bytes, Viewer] = OrderedDict()
-        self._typed: OrderedDict[bytes, int] = OrderedDict()
+        self._audience = Audience()
         self._resizes: deque[tuple[int, Resized]] = deque([(0, Resized(*size))], MAX_RESIZES)
         self._news = trio.lowlevel.ParkingLot()
 
@@ -105,7 +102,7 @@ class Session:
             created_at=self._created_at,
             cols=self._size[0],
             rows=self._size[1],
-            viewers=len(self._viewers),
+            viewers=len(self._audience),
             title=self._title,
             exit_code=self._exit_code,
             argv=_brief(self._program.argv),
@@ -146,7 +143,7 @@ class Session:
     def _answer_queries(self) -> None:
         replies = b"".join(self._replies)
         self._replies.clear()
-        if self._running.pty is not None and not any(v.answers for v in self._viewers.values()):
+        if self._running.pty is not None and not any(v.answers for v in self._audience):
             # Never waits: a program that does not read its terminal gets no answers either.
             self._running.pty.write_nowait(replies)
 
@@ -162,7 +159,7 @@ class Session:
         self._screen.resize(cols, rows)
         mark = (self._log.end, Resized(cols, rows))
         self._resizes.append(mark)
-        for viewer in self._viewers.values():
+        for viewer in self._audience:
             viewer.mark(*mark)
         self._news.unpark_all()
         self._on_change()
@@ -180,39 +177,32 @@ class Session:
 
     async def attach(self, asked: Asked, request: AttachSession) -> AttachReply:
         """Show the session over `asked` until it ends; cancelled, the viewer has left."""
-        if len(self._viewers) >= MAX_VIEWERS:
-            raise BadRequest(f"{MAX_VIEWERS} viewers look at this session already")
         viewer = Viewer(
-            request.cols, request.rows, may_type=not request.view_only, answers=request.answers
+            request.name,
+            request.cols,
+            request.rows,
+            may_type=not request.view_only,
+            answers=request.answers,
         )
-        # Newcomers go to the front, where they own nothing; a viewer that reconnects before its
-        # old connection was missed takes its own place.
-        known = request.viewer in self._viewers
-        self._viewers[request.viewer] = viewer
-        if not known:
-            self._viewers.move_to_end(request.viewer, last=False)
-        self._settle_size()
-        self._on_change()
+        self._audience.join(request.viewer, viewer)
+        self._audience_changed()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._hear, asked, request.viewer, viewer)
-                typed = self._remember_typed(request.viewer, request.typed)
+                typed = self._audience.typed(request.viewer, request.typed)
                 await self._show(asked, viewer, request, typed)
                 nursery.cancel_scope.cancel()
         finally:
-            if self._viewers.get(request.viewer) is viewer:
-                del self._viewers[request.viewer]
-                self._settle_size()
-                self._on_change()
+            if self._audience.leave(request.viewer, viewer):
+                self._audience_changed()
         return AttachReply(self._exit_code)
 
-    def _remember_typed(self, viewer_id: bytes, told: int) -> int:
-        """Return how much this viewer has typed; only those that have left are ever forgotten."""
-        typed = self._typed.setdefault(viewer_id, told)
-        self._typed.move_to_end(viewer_id)
-        if len(self._typed) > MAX_REMEMBERED_VIEWERS:
-            del self._typed[next(each for each in self._typed if each not in self._viewers)]
-        return typed
+    def _audience_changed(self) -> None:
+        """Somebody came, left, or owns the size now."""
+        self._settle_size()
+        self._audience.tell()
+        self._news.unpark_all()
+        self._on_change()
 
     async def _show(self, asked: Asked, viewer: Viewer, request: AttachSession, typed: int) -> None:
         if not self._can_resume(request):
@@ -231,11 +221,13 @@ class Session:
                 Resumed(self._epoch, request.offset, typed, size.cols, size.rows, self._title)
             )
         while True:
+            if not self._audience.has(request.viewer, viewer):
+                raise Gone("the viewer has reconnected")
             try:
                 if await self._show_next(asked, viewer):
                     return
             except Lagged:
-                await self._send_picture(asked, viewer, self._typed.get(request.viewer, typed))
+                await self._send_picture(asked, viewer, self._audience.typed(request.viewer))
 
     async def _show_next(self, asked: Asked, viewer: Viewer) -> bool:
         """Send the viewer one thing, or wait for one; return whether that was the end."""
@@ -281,23 +273,30 @@ class Session:
         """Take what the viewer types and wishes."""
         while (piece := await asked.receive()) is not None:
             if not isinstance(piece, bytes):
-                wish = asked.read(piece, Resize)
+                wish = decode_viewer_item(piece.value)
                 viewer.cols, viewer.rows = wish.cols, wish.rows
+                if isinstance(wish, Claim) and self._audience.has(viewer_id, viewer):
+                    self._claim(viewer_id)
                 self._settle_size()
             elif not viewer.may_type:
                 raise Refused("this viewer may look but not type")
             else:
                 await self._type(viewer_id, viewer, piece)
+        # It leaves, and wants to know that nothing of it was lost on the way.
+        viewer.note_typed(self._audience.typed(viewer_id), tell=True)
+        self._news.unpark_all()
+
+    def _claim(self, viewer_id: bytes) -> None:
+        if self._audience.claim(viewer_id):
+            self._audience_changed()
 
     async def _type(self, viewer_id: bytes, viewer: Viewer, data: bytes) -> None:
-        here = self._viewers.get(viewer_id) is viewer
-        if here and next(reversed(self._viewers)) != viewer_id:
-            self._viewers.move_to_end(viewer_id)
-            self._settle_size()
+        if self._audience.has(viewer_id, viewer):
+            self._claim(viewer_id)
         view = memoryview(data)
         async with self._input_lock:  # what one viewer types at once stays together
             while view:
-                if self._viewers.get(viewer_id) is not viewer:
+                if not self._audience.has(viewer_id, viewer):
                     raise Gone("the viewer has reconnected")
                 pty = self._running.pty
                 written = len(view) if pty is None else pty.write_some_nowait(view)
@@ -308,17 +307,13 @@ class Session:
                 view = view[written:]
                 # Looked at, written and counted with no await between: exactly once, also when
                 # the viewer has come back meanwhile and was told the count.
-                total = self._typed.get(viewer_id, 0) + written
-                self._typed[viewer_id] = total
-                if viewer.note_typed(total):
+                if viewer.note_typed(self._audience.count(viewer_id, written)):
                     self._news.unpark_all()
 
     def _settle_size(self) -> None:
-        """Give the terminal the size its owner wants: the last that typed, else the first."""
-        for viewer in reversed(self._viewers.values()):
-            if viewer.may_type:
-                self.resize(viewer.cols, viewer.rows)
-                return
+        """Give the terminal the size that its owner wishes."""
+        if (owner := self._audience.owner) is not None:
+            self.resize(owner.cols, owner.rows)
 
     def close(self) -> None:
         """Free the emulator; viewers that are still here get what the log holds, and no picture."""

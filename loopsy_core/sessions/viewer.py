@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from loopsy_core.wire import Resized, Typed
+from loopsy_core.wire import Resized, Typed, Viewers
 
 __all__ = ["Viewer"]
 
@@ -19,11 +19,12 @@ MAX_MARKS: Final = 256
 class Viewer:
     """Pure state; the session moves it, the attached call reads it."""
 
-    def __init__(self, cols: int, rows: int, *, may_type: bool, answers: bool) -> None:
+    def __init__(self, name: str, cols: int, rows: int, *, may_type: bool, answers: bool) -> None:
         """A viewer that would like a terminal of this size.
 
         `answers` says that its terminal answers the program's queries by itself.
         """
+        self.name = name
         self.cols = cols
         self.rows = rows
         self.may_type = may_type
@@ -32,6 +33,8 @@ class Viewer:
         self._marks: deque[tuple[int, Resized]] = deque(maxlen=MAX_MARKS)
         self._news: Typed | None = None
         self._told = 0
+        self._company: Viewers | None = None
+        self._company_told: Viewers | None = None
 
     def begin(self, offset: int, typed: int, marks: list[tuple[int, Resized]]) -> None:
         """Stand at `offset`, with these size changes still ahead."""
@@ -46,19 +49,29 @@ class Viewer:
             self._marks.pop()
         self._marks.append((offset, resized))
 
-    def note_typed(self, total: int) -> bool:
-        """Note that `total` typed bytes came; return whether that is news for the viewer."""
-        if total - self._told < TELL_TYPED_EVERY:
+    def note_typed(self, total: int, *, tell: bool = False) -> bool:
+        """Note that `total` typed bytes came; return whether that is news for the viewer.
+
+        `tell` says that the viewer waits to hear it.
+        """
+        if total - self._told < TELL_TYPED_EVERY and not tell:
             return False
         self._told = total
         self._news = Typed(total)
         return True
 
-    def next_item(self) -> Typed | Resized | None:
+    def note_viewers(self, viewers: Viewers) -> None:
+        """Note who looks at the session; only the latest is told."""
+        self._company = viewers
+
+    def next_item(self) -> Typed | Resized | Viewers | None:
         """Return what the viewer must be told before the next byte of output, if anything."""
         if self._news is not None:
             news, self._news = self._news, None
             return news
+        if self._company != self._company_told:
+            self._company_told = self._company
+            return self._company
         if self._marks and self._marks[0][0] <= self.offset:
             return self._marks.popleft()[1]
         return None

@@ -62,7 +62,7 @@ from .messages import (
     Ping,
     Pong,
 )
-from .operation import MAX_CELLS, Operation, read_reply
+from .operation import MAX_CELLS, MAX_NAME, Operation, read_reply
 from .operations import OPERATIONS
 from .operations.kinds import *  # noqa: F403 - its __all__ is the list of requests
 from .operations.kinds import __all__ as _kinds
@@ -113,6 +113,7 @@ __all__ = [
     "CODE_DIGITS",
     "MAX_CELLS",
     "MAX_MESSAGE",
+    "MAX_NAME",
     "OPERATIONS",
     "PRESETS",
     "SECRET_BYTES",

@@ -6,7 +6,7 @@ Data. Sizes are in cells, offsets and totals in bytes.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias, get_args
 
 import msgspec
 
@@ -85,8 +85,23 @@ AttachedItem: TypeAlias = Resumed | Picture | Resized | Typed | Ended | Viewers
 _attached_items: msgspec.msgpack.Decoder[AttachedItem] = msgspec.msgpack.Decoder(AttachedItem)
 
 
-def decode_attached(data: bytes) -> AttachedItem:
-    """Return what a host tells its viewer, or raise `BadRequest`."""
+_KNOWN: Final = frozenset(kind.__struct_config__.tag for kind in get_args(AttachedItem))
+
+
+class _Tagged(msgspec.Struct):
+    type: str
+
+
+_tagged: msgspec.msgpack.Decoder[_Tagged] = msgspec.msgpack.Decoder(_Tagged)
+
+
+def decode_attached(data: bytes) -> AttachedItem | None:
+    """Return what a host tells its viewer, None for what only a newer version knows.
+
+    Raises `BadRequest` when it makes no sense.
+    """
+    if decode_as(data, _tagged).type not in _KNOWN:
+        return None
     return decode_as(data, _attached_items)
 
 

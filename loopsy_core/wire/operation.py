@@ -14,6 +14,7 @@ from .grants import Grant
 
 __all__ = [
     "MAX_CELLS",
+    "MAX_NAME",
     "Argument",
     "Cells",
     "Name",
@@ -28,10 +29,12 @@ R = TypeVar("R")
 
 MAX_CELLS: Final = 1000
 """Columns or rows of the largest terminal."""
+MAX_NAME: Final = 64
+"""Characters of what a session, a viewer or a command is called."""
 
 Cells: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_CELLS)]
 Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 Reference: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 """An id, a unique beginning of one, or a name."""
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from ..operation import Argument, Cells, Name, Offset, Operation, Reference, Text
+from ..operation import MAX_NAME, Argument, Cells, Name, Offset, Operation, Reference, Text
 from .node import Nothing
 
 __all__ = [
@@ -214,5 +214,5 @@ class AttachSession(Operation[AttachReply], frozen=True, kw_only=True):
     epoch: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     offset: Offset | None = None
     typed: Offset = 0
-    name: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
     """Who looks, for the other viewers; a node says here whom it knows the asker to be."""

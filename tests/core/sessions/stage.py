@@ -23,6 +23,7 @@ from loopsy_core.wire import (
     Resumed,
     SessionInfo,
     Typed,
+    Viewers,
     decode_attached,
 )
 from tests.world import PATIENCE, open_talk
@@ -60,6 +61,8 @@ class Seat:
         self.offset = 0
         self.typed = 0  # as far as we were told
         self.pictures = 0
+        self.company: Viewers | None = None
+        """Who looks, as far as we were told."""
 
     @property
     def begun(self) -> Resumed | Picture:
@@ -67,15 +70,22 @@ class Seat:
         return self.first.item if isinstance(self.first, Drawing) else self.first
 
     async def next(self) -> bytes | AttachedItem | Drawing | None:
-        """Take the next thing in; None once the call was answered."""
-        piece = await self._call.receive()
-        if piece is None:
-            return None
-        if isinstance(piece, bytes):
-            self.output += piece
-            self.offset += len(piece)
-            return piece
-        item = decode_attached(piece.value)
+        """Take the next thing in, but for who looks; None once the call was answered."""
+        while True:
+            piece = await self._call.receive()
+            if piece is None:
+                return None
+            if isinstance(piece, bytes):
+                self.output += piece
+                self.offset += len(piece)
+                return piece
+            item = decode_attached(piece.value)
+            assert item is not None
+            if not isinstance(item, Viewers):
+                return await self._hear(item)
+            self.company = item
+
+    async def _hear(self, item: AttachedItem) -> AttachedItem | Drawing:
         match item:
             case Picture():
                 vt = b""

@@ -11,7 +11,8 @@ import trio
 
 from loopsy_core.errors import BadRequest, NotFound
 from loopsy_core.screen import Screen
-from loopsy_core.sessions.session import LOG_SIZE, MAX_VIEWERS
+from loopsy_core.sessions.audience import MAX_VIEWERS
+from loopsy_core.sessions.session import LOG_SIZE
 from loopsy_core.wire import Picture, Resized, Resumed, Typed
 from tests.core.sessions.stage import PROMPT, Drawing, Seat, open_stage
 
