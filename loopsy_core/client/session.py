@@ -116,8 +116,8 @@ class Attached:
         Cancelled, it is typed all the same: what was not sent yet goes ahead of what comes next.
         """
         self._viewing.typed(data)
-        await trio.lowlevel.checkpoint()
         await self._send_typed()
+        await trio.lowlevel.checkpoint()  # afterwards: nobody is to wait for us meanwhile
 
     async def wish_size(self, cols: int, rows: int) -> None:
         """Tell which size, in cells, this viewer would like the terminal to have.

@@ -5,6 +5,8 @@ One task sends on a channel and one receives; `conversation.py` is those two.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +33,20 @@ class Channel(ABC):
     async def send(self, messages: Sequence[bytes]) -> None:
         """Send `messages`. Raises `Gone`; after a cancellation the channel is useless."""
 
+    def send_nowait(self, messages: Sequence[bytes]) -> bool:
+        """Send `messages` at once, while nobody is in `send`, and return True if that is possible.
+
+        After False nothing was sent. What the transport did not take goes ahead of what `send`
+        is called with next, and `unsent` is true until then. Never raises: what is wrong with
+        the transport, `send` says.
+        """
+        return False
+
+    @property
+    def unsent(self) -> bool:
+        """Whether `send` must be called, if only with no messages, to complete a `send_nowait`."""
+        return False
+
     @abstractmethod
     async def receive(self) -> list[bytes]:
         """Return the next messages, at least one.
@@ -50,13 +66,31 @@ class FramedChannel(Channel):
         """Take over `stream`."""
         self._stream = stream
         self._frames = FrameDecoder()
+        self._rest = b""
 
     async def send(self, messages: Sequence[bytes]) -> None:
         """Send `messages` in one write."""
+        data, self._rest = self._rest + encode_frames(messages), b""
         try:
-            await self._stream.send_all(encode_frames(messages))
+            await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise Gone("the connection was lost") from None
+
+    def send_nowait(self, messages: Sequence[bytes]) -> bool:
+        """Write `messages` to the socket, if it is one: that spares a task's turn."""
+        if not isinstance(self._stream, trio.SocketStream) or self._rest:
+            return False
+        data = encode_frames(messages)
+        written = 0
+        with contextlib.suppress(OSError):  # full, or lost
+            written = os.write(self._stream.socket.fileno(), data)
+        self._rest = data[written:]
+        return True
+
+    @property
+    def unsent(self) -> bool:
+        """Whether the socket did not take all of it."""
+        return bool(self._rest)
 
     async def receive(self) -> list[bytes]:
         """Return what arrives next."""

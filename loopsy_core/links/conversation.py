@@ -76,6 +76,8 @@ class Conversation:
         self._error: LoopsyError | None = None
         self._last_heard = trio.current_time()
         self._busy_writing = False
+        self._at_once = True  # until the channel says that it cannot
+        self._taken: list[bytes] = []
         self._handling = 0
 
     @property
@@ -118,7 +120,20 @@ class Conversation:
             self.wake_writer()
 
     def wake_writer(self) -> None:
-        """Let the writer look for something to write."""
+        """Have written what is queued: at once where that is possible, else by the writer.
+
+        A keystroke and its echo pass through four conversations, and waking the writer costs a
+        turn of the event loop in each.
+        """
+        if not self._writer_lot:
+            return  # the writer is at work, and looks again before it rests
+        if self._at_once:
+            messages = self.calls.take()
+            if messages and not self._channel.send_nowait(messages):
+                self._taken = messages
+                self._at_once = False
+            if not self._unwritten:
+                return
         self._writer_lot.unpark()
 
     def listen(self, call_id: int, listener: Listener) -> None:
@@ -156,13 +171,21 @@ class Conversation:
     async def write_forever(self) -> None:
         """Write what is queued, as it is queued."""
         while True:
-            while messages := self.calls.take():
+            while (messages := self._take()) or self._channel.unsent:
                 self._busy_writing = True
                 await self._channel.send(messages)
                 self._busy_writing = False
             self._drained.unpark_all()
             if not self.calls.pending:
                 await self._writer_lot.park()
+
+    @property
+    def _unwritten(self) -> bool:
+        return bool(self._taken or self._channel.unsent or self.calls.pending)
+
+    def _take(self) -> list[bytes]:
+        messages, self._taken = self._taken or self.calls.take(), []
+        return messages
 
     async def keep_alive(self) -> None:
         """Ask for signs of life; raise `Gone` when there are none."""
@@ -180,7 +203,7 @@ class Conversation:
     async def say_goodbye(self) -> None:
         """Give the last words a moment to leave."""
         with trio.move_on_after(GOODBYE, shield=True):
-            while not self.closed and (self.calls.pending or self._busy_writing):
+            while not self.closed and (self._unwritten or self._busy_writing):
                 await self._drained.park()
 
     def lose(self, error: LoopsyError) -> None:

@@ -125,7 +125,7 @@ class Session:
     def _take(self, data: bytes) -> None:
         self._screen.feed(data)
         self._log.append(data)
-        self._news.unpark_all()
+        self._show_now(data)
         if self._replies:
             self._answer_queries()
         if b"\x1b]" in data or b"\x07" in data:
@@ -133,6 +133,14 @@ class Session:
             if title != self._title:
                 self._title = title
                 self._on_change()
+
+    def _show_now(self, data: bytes) -> None:
+        """Give new output to those who have all before it, and wake the others."""
+        wake = False
+        for viewer in self._audience:
+            wake = not viewer.show_now(data) or wake
+        if wake:
+            self._news.unpark_all()
 
     # Queries of the program are answered once: by ours, unless a viewer's terminal cannot be kept
     # from answering.
@@ -247,7 +255,11 @@ class Session:
             await asked.send_item(Ended(self._exit_code))
             return True
         else:
-            await self._news.park()
+            viewer.waiting = asked
+            try:
+                await self._news.park()
+            finally:
+                viewer.waiting = None
         return False
 
     def _can_resume(self, request: AttachSession) -> bool:

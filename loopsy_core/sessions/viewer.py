@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from loopsy_core.wire import Resized, Typed, Viewers
+from loopsy_core.wire import CHUNK, Resized, Typed, Viewers
+
+if TYPE_CHECKING:
+    from loopsy_core.links import Asked
 
 __all__ = ["Viewer"]
 
@@ -30,6 +33,8 @@ class Viewer:
         self.may_type = may_type
         self.answers = answers and may_type
         self.offset = 0
+        self.waiting: Asked | None = None
+        """The call by which it is shown the session, while it waits for output."""
         self._marks: deque[tuple[int, Resized]] = deque(maxlen=MAX_MARKS)
         self._news: Typed | None = None
         self._told = 0
@@ -63,6 +68,19 @@ class Viewer:
     def note_viewers(self, viewers: Viewers) -> None:
         """Note who looks at the session; only the latest is told."""
         self._company = viewers
+
+    def show_now(self, data: bytes) -> bool:
+        """Send output that has just come, if the viewer waits for nothing else; else return False.
+
+        Waking the task that shows it would cost a keystroke's echo a turn of the event loop.
+        """
+        if self.waiting is None or len(data) > min(CHUNK, self.waiting.room):
+            return False
+        if self._marks or self._news is not None or self._company != self._company_told:
+            return False
+        self.waiting.send_nowait(data)
+        self.offset += len(data)
+        return True
 
     def next_item(self) -> Typed | Resized | Viewers | None:
         """Return what the viewer must be told before the next byte of output, if anything."""

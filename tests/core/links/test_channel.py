@@ -185,3 +185,55 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
             await other.receive()
         await one.send([b"%d" % number])
         assert await other.receive() == [b"%d" % number]
+
+
+def socket_channels() -> tuple[FramedChannel, FramedChannel]:
+    one, other = trio.socket.socketpair()
+    return FramedChannel(trio.SocketStream(one)), FramedChannel(trio.SocketStream(other))
+
+
+async def test_what_fits_a_socket_is_sent_at_once() -> None:
+    near, far = socket_channels()
+    assert near.send_nowait([b"one", b"two"])
+    assert not near.unsent
+    with trio.fail_after(5):
+        assert await far.receive() == [b"one", b"two"]
+    for channel in (near, far):
+        await channel.aclose()
+
+
+async def test_what_a_socket_does_not_take_goes_ahead_of_the_next() -> None:
+    near, far = socket_channels()
+    large = [bytes([number]) * 900_000 for number in range(1, 4)]
+    assert near.send_nowait(large)
+    assert near.unsent
+    assert not near.send_nowait([b"too early"]), "nothing may overtake what is half written"
+    received: list[bytes] = []
+
+    async def receive() -> None:
+        while len(received) < 4:
+            received.extend(await far.receive())
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await near.send([b"last"])
+    assert received == [*large, b"last"]
+    for channel in (near, far):
+        await channel.aclose()
+
+
+async def test_a_lost_socket_is_told_by_the_next_send_only() -> None:
+    near, far = socket_channels()
+    await far.aclose()
+    assert near.send_nowait([b"into the void"])
+    assert near.unsent
+    with pytest.raises(Gone):
+        await near.send([])
+    await near.aclose()
+
+
+async def test_other_streams_have_to_be_waited_for() -> None:
+    near, _ = channels()
+    assert not near.send_nowait([b"x"])
+    assert not near.unsent
