@@ -67,15 +67,20 @@ class Stream:
         """How many bytes `send_nowait` takes now; below 1 there is none."""
         return self._conversation.calls.allowance(self._id)
 
-    async def wait_room(self) -> int:
-        """Wait until the other side can take more, and return how many bytes.
+    @property
+    def consumed(self) -> int:
+        """What the other side has told to be done with, of all that we sent, in bytes of credit."""
+        return self._conversation.calls.consumed_by_them(self._id)
+
+    async def wait_room(self, beyond: int = 0) -> int:
+        """Wait until there is more room than `beyond`, and return how many bytes more.
 
         Raises `Gone` when the call is over. Not a checkpoint while there is room.
         """
         while True:
             if self._said_all:
                 raise self._ending()
-            if (room := self.room) > 0:
+            if (room := self.room - beyond) > 0:
                 return room
             await self._room_lot.park()
 

@@ -45,6 +45,8 @@ __all__ = ["Session"]
 
 LOG_SIZE: Final = 4 << 20
 """Bytes of output that can be resumed; a viewer further behind gets a picture."""
+HURRY: Final = 65_536
+"""Bytes by which a viewer that types may be behind; more, and it is shown what is there now."""
 LONGEST_SHOWN: Final = 256
 """Characters of a command, or of its directory, in a list: it has to fit one message."""
 MAX_RESIZES: Final = 256
@@ -124,8 +126,9 @@ class Session:
 
     def _take(self, data: bytes) -> None:
         self._screen.feed(data)
+        offset = self._log.end
         self._log.append(data)
-        self._show_now(data)
+        self._show_now(data, offset)
         if self._replies:
             self._answer_queries()
         if b"\x1b]" in data or b"\x07" in data:
@@ -134,11 +137,11 @@ class Session:
                 self._title = title
                 self._on_change()
 
-    def _show_now(self, data: bytes) -> None:
+    def _show_now(self, data: bytes, offset: int) -> None:
         """Give new output to those who have all before it, and wake the others."""
         wake = False
         for viewer in self._audience:
-            wake = not viewer.show_now(data) or wake
+            wake = not viewer.show_now(data, offset) or wake
         if wake:
             self._news.unpark_all()
 
@@ -186,6 +189,7 @@ class Session:
     async def attach(self, asked: Asked, request: AttachSession) -> AttachReply:
         """Show the session over `asked` until it ends; cancelled, the viewer has left."""
         viewer = Viewer(
+            request.viewer,
             request.name,
             request.cols,
             request.rows,
@@ -214,7 +218,7 @@ class Session:
 
     async def _show(self, asked: Asked, viewer: Viewer, request: AttachSession, typed: int) -> None:
         if not self._can_resume(request):
-            await self._send_picture(asked, viewer, typed)
+            await self._send_picture(asked, viewer)
         else:
             assert request.offset is not None
             size = Resized(*self._size)
@@ -235,11 +239,19 @@ class Session:
                 if await self._show_next(asked, viewer):
                     return
             except Lagged:
-                await self._send_picture(asked, viewer, self._audience.typed(request.viewer))
+                await self._send_picture(asked, viewer)
 
     async def _show_next(self, asked: Asked, viewer: Viewer) -> bool:
         """Send the viewer one thing, or wait for one; return whether that was the end."""
-        room = await asked.wait_room()
+        room = asked.room - viewer.pacing.held_back
+        if room < 1:
+            room = await asked.wait_room(viewer.pacing.held_back)
+            viewer.pacing.waited(asked.consumed, trio.current_time())
+        if viewer.hurry:
+            viewer.hurry = False
+            if (behind := self._log.end - viewer.offset) > HURRY:
+                await self._send_picture(asked, viewer, longest=behind)
+                return False
         if (item := viewer.next_item()) is not None:
             await asked.send_item(item)
             return False
@@ -256,6 +268,7 @@ class Session:
             return True
         else:
             viewer.waiting = asked
+            viewer.pacing.idle()
             try:
                 await self._news.park()
             finally:
@@ -270,11 +283,17 @@ class Session:
             and self._resizes[0][0] <= request.offset
         )
 
-    async def _send_picture(self, asked: Asked, viewer: Viewer, typed: int) -> None:
+    async def _send_picture(
+        self, asked: Asked, viewer: Viewer, *, longest: int | None = None
+    ) -> None:
+        """Show the screen as it is now, unless that takes more than `longest` bytes."""
         if self._removed:
             raise Gone("the session was removed")
         picture = self._screen.picture()
+        if longest is not None and len(picture) > longest:
+            return
         offset = self._log.end
+        typed = self._audience.typed(viewer.id)
         viewer.begin(offset, typed, [])
         await asked.send_item(
             Picture(self._epoch, offset, typed, *self._size, self._title, len(picture))
@@ -305,6 +324,7 @@ class Session:
     async def _type(self, viewer_id: bytes, viewer: Viewer, data: bytes) -> None:
         if self._audience.has(viewer_id, viewer):
             self._claim(viewer_id)
+        viewer.hurry = True
         view = memoryview(data)
         async with self._input_lock:  # what one viewer types at once stays together
             while view:

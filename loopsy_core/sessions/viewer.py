@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from loopsy_core.wire import CHUNK, Resized, Typed, Viewers
 
+from .pacing import Pacing
+
 if TYPE_CHECKING:
     from loopsy_core.links import Asked
 
@@ -22,16 +24,22 @@ MAX_MARKS: Final = 256
 class Viewer:
     """Pure state; the session moves it, the attached call reads it."""
 
-    def __init__(self, name: str, cols: int, rows: int, *, may_type: bool, answers: bool) -> None:
+    def __init__(
+        self, viewer_id: bytes, name: str, cols: int, rows: int, *, may_type: bool, answers: bool
+    ) -> None:
         """A viewer that would like a terminal of this size.
 
         `answers` says that its terminal answers the program's queries by itself.
         """
+        self.id = viewer_id
         self.name = name
         self.cols = cols
         self.rows = rows
         self.may_type = may_type
         self.answers = answers and may_type
+        self.pacing = Pacing()
+        self.hurry = False
+        """Whether it has typed, and would like to see soon what comes of it."""
         self.offset = 0
         self.waiting: Asked | None = None
         """The call by which it is shown the session, while it waits for output."""
@@ -69,12 +77,14 @@ class Viewer:
         """Note who looks at the session; only the latest is told."""
         self._company = viewers
 
-    def show_now(self, data: bytes) -> bool:
-        """Send output that has just come, if the viewer waits for nothing else; else return False.
+    def show_now(self, data: bytes, offset: int) -> bool:
+        """Send the output at `offset`, which has just come; False if it is not its turn yet.
 
         Waking the task that shows it would cost a keystroke's echo a turn of the event loop.
         """
-        if self.waiting is None or len(data) > min(CHUNK, self.waiting.room):
+        if self.waiting is None or self.offset != offset:
+            return False  # it has been woken already for something before
+        if len(data) > min(CHUNK, self.waiting.room - self.pacing.held_back):
             return False
         if self._marks or self._news is not None or self._company != self._company_told:
             return False

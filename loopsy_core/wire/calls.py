@@ -32,6 +32,8 @@ __all__ = ["CHUNK", "WINDOW", "Calls", "cost"]
 
 WINDOW: Final = 262_144
 """Bytes that may be under way in one direction of one call."""
+CREDIT_AFTER: Final = WINDOW // 4
+"""Consumed bytes of a call after which the other side is told that it may send more."""
 PIECE_COST: Final = 16
 """What a Data or Item costs beside its bytes, so that a million empty ones are not free."""
 CHUNK: Final = 65_000
@@ -123,6 +125,11 @@ class Calls:
         call = self._calls.get(call_id)
         return 0 if call is None else call.total - call.spent - PIECE_COST
 
+    def consumed_by_them(self, call_id: int) -> int:
+        """Return how much of what we sent, in credit, the other side says to be done with."""
+        call = self._calls.get(call_id)
+        return 0 if call is None else call.total - WINDOW
+
     def send_data(self, call_id: int, data: bytes) -> None:
         """Queue a piece of Data; nothing happens when the call is over."""
         if self._spend(call_id, data):
@@ -175,14 +182,14 @@ class Calls:
     def consumed(self, call_id: int, amount: int) -> bool:
         """Note that we are done with pieces that cost `amount`; return if there is news to write.
 
-        Credit goes out when half a window has been consumed: often enough that the sender
-        never stands still, seldom enough to cost nothing.
+        Credit goes out when a quarter of a window has been consumed: often enough that the sender
+        never stands still and knows how fast we are, seldom enough to cost nothing.
         """
         call = self._calls.get(call_id)
         if call is None or call.over:
             return False
         call.consumed += amount
-        if call.consumed + WINDOW - call.granted >= WINDOW // 2:
+        if call.consumed + WINDOW - call.granted >= CREDIT_AFTER:
             return self.grant(call_id, call.consumed + WINDOW)
         return False
 

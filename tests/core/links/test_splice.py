@@ -166,6 +166,7 @@ async def test_the_far_ends_pace_each_other(autojump_clock: MockClock) -> None:
             piece = await asked.receive()
             assert isinstance(piece, bytes)
             taken += cost(piece)
+        await wait_all_tasks_blocked()
         assert await call.wait_room() == taken - cost(b"") + WINDOW - sent // 1000 * 1016
 
 

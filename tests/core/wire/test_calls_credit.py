@@ -48,21 +48,20 @@ def test_sending_too_much_by_mistake_spends_nothing() -> None:
     play.says()
 
 
-def test_credit_comes_back_when_half_a_window_was_consumed() -> None:
+def test_credit_comes_back_when_a_quarter_of_a_window_was_consumed() -> None:
     play = asked()
     play.hears(*(Data(1, bytes(CHUNK)) for _ in range(4)))
     assert not play.calls.consumed(1, cost(bytes(CHUNK)))
-    assert not play.calls.consumed(1, cost(bytes(CHUNK)))
     assert play.calls.consumed(1, cost(bytes(CHUNK)))
-    play.says(Credit(1, WINDOW + 3 * cost(bytes(CHUNK))))
+    play.says(Credit(1, WINDOW + 2 * cost(bytes(CHUNK))))
 
 
-def test_credit_comes_at_exactly_half_a_window() -> None:
+def test_credit_comes_at_exactly_a_quarter_of_a_window() -> None:
     play = asked()
     play.hears(Data(1, bytes(WINDOW // 2)))
-    assert not play.calls.consumed(1, WINDOW // 2 - 1)
+    assert not play.calls.consumed(1, WINDOW // 4 - 1)
     assert play.calls.consumed(1, 1)
-    play.says(Credit(1, WINDOW // 2 + WINDOW))
+    play.says(Credit(1, WINDOW // 4 + WINDOW))
 
 
 def test_only_the_newest_credit_is_said() -> None:

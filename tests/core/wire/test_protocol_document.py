@@ -232,7 +232,7 @@ def test_every_fault_code_stands_in_the_document() -> None:
         ("Sealing", r"After every 2\^(\d+) messages", REKEY_EVERY.bit_length() - 1),
         ("Calls", r"starts with ([\d ]+)\.", WINDOW),
         ("Calls", r"it sends `consumed \+ (\d+)`", WINDOW),
-        ("Calls", r"consumed\s+([\d ]+) since the last Credit", WINDOW // 2),
+        ("Calls", r"consumed\s+([\d ]+) since the last Credit", WINDOW // 4),
         ("Calls", r"the length of its bytes plus (\d+)", cost(b"")),
         ("Calls", r"should be at most ([\d ]+) bytes", CHUNK),
         ("Calls", r"may have (\d+) calls open", MAX_OPEN),

@@ -8,7 +8,7 @@ import { decode, encode, ProtocolError } from "./codec";
 /** Credit that each direction of a call starts with, and that a receiver keeps open. */
 export const WINDOW = 262_144;
 /** A receiver gives more once it has consumed this much since it last did. */
-export const CREDIT_STEP = 131_072;
+export const CREDIT_STEP = WINDOW / 4;
 /** What each Data or Item costs beyond its bytes. */
 export const PIECE_COST = 16;
 /** A piece of Data should not be longer, so that it fits one record. */
