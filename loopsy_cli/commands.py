@@ -23,6 +23,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "kill": ("End a session's program", "loopsy_cli.sessions:kill"),
         "rename": ("Give a session another name", "loopsy_cli.sessions:rename"),
         "remove": ("Forget a session that has ended", "loopsy_cli.sessions:remove"),
+        "command add": ("Keep a command that phones offer as one tap", "loopsy_cli.custom:add"),
+        "command list": ("Such commands", "loopsy_cli.custom:list_commands"),
+        "command remove": ("Forget one", "loopsy_cli.custom:remove"),
+        "approve": ("Let a device's agents approve by themselves", "loopsy_cli.approve:approve"),
     },
     "Daemon": {
         "init": ("Make the home: settings and key", "loopsy_cli.daemon:init"),
@@ -50,6 +54,7 @@ COMMANDS = {
 """Where each command's function lies, as `module:function`."""
 
 GROUPS = {
+    "command": "Custom commands, which phones offer as one tap.",
     "mobile": "Pairing phones with this machine.",
     "phone": "Phones that are paired with this machine.",
     "relay": "The relay that phones come through.",

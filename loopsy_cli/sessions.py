@@ -36,9 +36,13 @@ def shell(
     *command: str,
     cwd: Annotated[str | None, Option("Start in this folder instead of this one.", "DIR")] = None,
     name: Annotated[str | None, Option("What to call the session.")] = None,
+    agent: Annotated[str | None, Option("Start claude, codex, gemini or opencode.")] = None,
+    custom: Annotated[str | None, Option("Start a custom command.", "NAME")] = None,
+    auto_approve: Annotated[bool, Option("Have the agent approve by itself.")] = False,
 ) -> int:
     """Start a session and show it in this terminal: your login shell, or the command after --.
 
+    With --agent, what follows -- goes to the agent; with --auto-approve it is told to ask nobody.
     It outlives this terminal: Ctrl-A D detaches, and loopsy attach shows it again, as does a
     paired phone at the same time. If no daemon runs, one is started.
 
@@ -53,6 +57,9 @@ def shell(
         cols, rows = terminal.size
         request = StartSession(
             argv=list(command) or None,
+            kind=agent or ("custom" if command or custom else "shell"),
+            command=custom,
+            auto_approve=auto_approve,
             name=name,
             cwd=folder(cwd),
             env=surroundings(),

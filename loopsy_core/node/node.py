@@ -26,7 +26,10 @@ from loopsy_core.wire import (
     Status,
 )
 
+from .approvals import Approvals
 from .grants import LOCAL, Asker
+from .kinds import COMMANDS_TABLE, Kinds, open_kinds
+from .notify import notify
 from .phones import Phones
 from .relaying import Relaying, open_relaying
 from .router import Router
@@ -55,6 +58,8 @@ class Node:
         hosts: HostStarter,
         phones: Phones,
         events: Broadcast[Event],
+        kinds: Kinds,
+        approvals: Approvals,
         nursery: trio.Nursery,
     ) -> None:
         """Put the parts together."""
@@ -67,6 +72,8 @@ class Node:
         self._nursery = nursery
         self._started = time.monotonic()
         self._stopping = trio.Event()
+        self.kinds = kinds
+        self.approvals = approvals
         self._router = Router(self)
 
     async def serve(self, channel: Channel, asker: Asker) -> None:
@@ -169,12 +176,14 @@ async def open_node(home: Home | None = None) -> AsyncGenerator[Node]:
         identity = load_identity(home, config.server.name)
         events: Broadcast[Event] = Broadcast()
         async with (
-            open_database(home.database, MIGRATIONS) as database,
+            open_database(home.database, (*MIGRATIONS, COMMANDS_TABLE)) as database,
             open_book(database) as book,
+            open_kinds(database) as kinds,
             trio.open_nursery() as nursery,
         ):
             phones = Phones(identity, __version__, book, events)
-            node = Node(identity, HostStarter(home), phones, events, nursery)
+            approvals = Approvals(book, events, notify)
+            node = Node(identity, HostStarter(home), phones, events, kinds, approvals, nursery)
             async with open_relaying(home, identity.name, node.serve_phone) as relaying:
                 node.relaying = relaying
                 nursery.start_soon(node.publish_relay_changes)

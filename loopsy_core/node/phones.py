@@ -223,6 +223,7 @@ class Phones:
             connected=self.presence.connected(contact.id),
             grants=sorted(contact.grants),
             expires_at=contact.expires_at,
+            auto_approve=contact.auto_approve,
         )
 
 

@@ -12,18 +12,24 @@ from loopsy_core.links import PASSED_ON, Asked
 from loopsy_core.wire import (
     MAX_NAME,
     OPERATIONS,
+    AddCommand,
+    ApprovalList,
     AttachSession,
     ConfigureRelay,
+    DecideApproval,
     EndSession,
     Forget,
     Hello,
     HelloReply,
+    ListApprovals,
+    ListKinds,
     ListPhones,
     ListSessions,
     NodeStatus,
     Nothing,
     OfferPairing,
     PhoneList,
+    RemoveCommand,
     RemoveSession,
     RenameSession,
     ResizeSession,
@@ -100,6 +106,11 @@ class Router:
             # Contacts cannot choose whom they are taken for.
             name = (asker.contact is None and request.name) or asker.name[:MAX_NAME]
             params = encode(msgspec.structs.replace(request, view_only=view_only, name=name))
+        elif asked.op == StartSession.op:
+            start = self._node.kinds.resolve(decode(params, StartSession))
+            if start.auto_approve:
+                await self._node.approvals.need(asker, start.kind)
+            params = encode(start)
         asked.pass_on(conversation, asked.op, params)
         return PASSED_ON
 
@@ -131,6 +142,18 @@ class Router:
             case OfferPairing.op:
                 request = decode(asked.params, OfferPairing)
                 return await node.phones.offer(request, node.relaying)
+            case ListKinds.op:
+                return node.kinds.list()
+            case AddCommand.op:
+                return await node.kinds.add(decode(asked.params, AddCommand))
+            case RemoveCommand.op:
+                await node.kinds.remove(decode(asked.params, RemoveCommand).name)
+                return Nothing()
+            case ListApprovals.op:
+                return ApprovalList(node.approvals.list())
+            case DecideApproval.op:
+                decision = decode(asked.params, DecideApproval)
+                return await node.approvals.decide(decision.contact, allow=decision.allow)
             case ListPhones.op:
                 return PhoneList(node.phones.list())
             case RevokePhone.op:

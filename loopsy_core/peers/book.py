@@ -37,6 +37,7 @@ MIGRATIONS: Final = (
         relay_client TEXT
     ) STRICT;
     """,
+    "ALTER TABLE contacts ADD COLUMN auto_approve INTEGER NOT NULL DEFAULT 0;",
 )
 """The tables of a node's database."""
 
@@ -56,6 +57,8 @@ class Contact:
     expires_at: float | None = None
     relay_client: str | None = None
     """What the relay calls this phone; we need it only to have its account there deleted."""
+    auto_approve: bool = False
+    """Whether this machine's user lets agents that it starts approve by themselves."""
 
     def expired(self, now: float) -> bool:
         """Whether the contact counts no more."""
@@ -110,7 +113,7 @@ class Book:
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _row(contact)
+                "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(contact)
             )
 
         await self._database.transact(write)
@@ -161,6 +164,7 @@ def _row(contact: Contact) -> tuple[str | float | None, ...]:
         contact.last_seen,
         contact.expires_at,
         contact.relay_client,
+        contact.auto_approve,
     )
 
 
@@ -173,6 +177,7 @@ def _contact(
     last_seen: float | None,
     expires_at: float | None,
     relay_client: str | None,
+    auto_approve: int,
 ) -> Contact:
     return Contact(
         PeerId(contact_id),
@@ -183,4 +188,5 @@ def _contact(
         last_seen,
         expires_at,
         relay_client,
+        bool(auto_approve),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .agents import AGENTS, Agent
 from .reach import HostLink, HostStarter, open_host_link
 
-__all__ = ["HostLink", "HostStarter", "open_host_link"]
+__all__ = ["AGENTS", "Agent", "HostLink", "HostStarter", "open_host_link"]

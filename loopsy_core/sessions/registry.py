@@ -69,6 +69,7 @@ class Sessions:
             session_id=session_id,
             name=self._free_name(request.name, program.name),
             kind=request.kind,
+            auto_approve=request.auto_approve,
             size=(request.cols, request.rows),
             on_change=self._changed,
         )

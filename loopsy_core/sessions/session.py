@@ -63,6 +63,7 @@ class Session:
         session_id: str,
         name: str,
         kind: str,
+        auto_approve: bool = False,
         size: tuple[int, int],
         on_change: Callable[[], None],
     ) -> None:
@@ -71,6 +72,8 @@ class Session:
         self.name = name
         self._program = program
         self._kind = kind
+        self._auto_approve = auto_approve
+        self._ended_at: float | None = None
         self._size = size
         self._on_change = on_change
         self._created_at = time.time()
@@ -109,6 +112,8 @@ class Session:
             exit_code=self._exit_code,
             argv=_brief(self._program.argv),
             cwd=self._program.cwd[:LONGEST_SHOWN],
+            auto_approve=self._auto_approve,
+            ended_at=self._ended_at,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -119,6 +124,7 @@ class Session:
         try:
             self._exit_code = await self._running.run(*self._size, task_status=task_status)
         finally:
+            self._ended_at = time.time()
             self._log.close()
             self._ended.set()
             self._news.unpark_all()

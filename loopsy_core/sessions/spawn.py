@@ -12,6 +12,8 @@ import trio
 
 from loopsy_core.errors import BadRequest, Busy
 
+from .agents import without_guards
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,9 +21,6 @@ __all__ = ["Program", "find_program", "spawn_on_terminal"]
 
 # A fresh session leader that opens a terminal owns it; no Python runs between fork and exec.
 _ADOPT_TTY: Final = 'exec <>"$0" >&0 2>&1; exec "$@"'
-
-_NESTING_GUARDS: Final = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "TMUX", "TMUX_PANE", "STY")
-"""Variables by which programs think that they run inside one another."""
 
 
 class Program:
@@ -47,11 +46,11 @@ def find_program(argv: Sequence[str] | None, cwd: str | None, extra: Mapping[str
     """
     user = pwd.getpwuid(os.getuid())
     home = os.environ.get("HOME") or user.pw_dir
-    env = {key: value for key, value in os.environ.items() if key not in _NESTING_GUARDS}
+    env = without_guards(os.environ)
     env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "HOME": home}
     if not any(env.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG")):
         env["LANG"] = "C.UTF-8"
-    env |= extra
+    env |= without_guards(extra)
     directory = _directory(cwd, home)
     env["PWD"] = directory
     if argv is None:
