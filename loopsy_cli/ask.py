@@ -15,16 +15,18 @@ from loopsy_core.home import Home, socket_address
 from loopsy_core.wire import (
     Answer,
     Calls,
+    Data,
     Fault,
     FrameDecoder,
     Operation,
+    cost,
     encode,
     encode_frames,
     read_reply,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = ["ask", "ask_host", "node_pid"]
@@ -38,8 +40,15 @@ _AT_ONCE: Final = 100
 R = TypeVar("R")
 
 
-def ask(operation: Operation[R], home: Home | None = None) -> R:
+def ask(
+    operation: Operation[R],
+    home: Home | None = None,
+    *,
+    on_data: Callable[[bytes], object] | None = None,
+) -> R:
     """Ask the node of `home` (by default the one in use) and return its reply.
+
+    `on_data` is called with each piece of Data that comes before it.
 
     Raises `NoDaemon` when no node runs there, what the node answers with, and `Gone` when the
     connection is lost.
@@ -47,7 +56,7 @@ def ask(operation: Operation[R], home: Home | None = None) -> R:
     home = home or Home.find()
     try:
         with _connect(home.node_socket) as sock:
-            return _converse(sock, [operation])[0]
+            return _converse(sock, [operation], on_data)[0]
     except FileNotFoundError:
         raise NoDaemon(
             f"no daemon runs in {home.root}; `loopsy start` starts it, and so does `loopsy up`"
@@ -95,7 +104,11 @@ def _connect(path: Path) -> socket.socket:
     return sock
 
 
-def _converse(sock: socket.socket, operations: Sequence[Operation[R]]) -> list[R]:
+def _converse(
+    sock: socket.socket,
+    operations: Sequence[Operation[R]],
+    on_data: Callable[[bytes], object] | None = None,
+) -> list[R]:
     calls = Calls(opener=True)
     frames = FrameDecoder()
     unasked = list(enumerate(operations))[::-1]
@@ -111,7 +124,10 @@ def _converse(sock: socket.socket, operations: Sequence[Operation[R]]) -> list[R
         _write(sock, calls)
         for frame in frames.feed(_read(sock)):
             heard = calls.receive(frame)
-            if isinstance(heard, Answer):
+            if isinstance(heard, Data) and on_data is not None:
+                on_data(heard.data)
+                calls.consumed(heard.id, cost(heard.data))
+            elif isinstance(heard, Answer):
                 number, operation = waiting.pop(heard.id)
                 replies[number] = read_reply(operation, heard.result)
             elif isinstance(heard, Fault):

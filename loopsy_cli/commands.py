@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Sessions": {
         "list": ("All sessions of this machine", "loopsy_cli.sessions:list_sessions"),
         "attach": ("Show a session in this terminal", "loopsy_cli.sessions:attach"),
+        "history": ("What a session has shown, as text", "loopsy_cli.sessions:history"),
         "kill": ("End a session's program", "loopsy_cli.sessions:kill"),
         "rename": ("Give a session another name", "loopsy_cli.sessions:rename"),
         "remove": ("Forget a session that has ended", "loopsy_cli.sessions:remove"),

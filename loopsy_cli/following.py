@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
+from collections import Counter, deque
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -12,10 +12,10 @@ import trio
 
 from loopsy_core.client import Attached, Client, Drawn, Viewing, open_client
 from loopsy_core.errors import Gone, LoopsyError
-from loopsy_core.wire import Ended, Resized
+from loopsy_core.wire import Ended, Resized, Viewers
 
 from .keys import KEYS_HELP, Keys, Pressed
-from .show import fit
+from .show import clean, fit
 from .tty import CLEAN
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ BETWEEN_TRIES: Final = 0.1
 HELD_BACK: Final = 0.05
 """Seconds that half an escape sequence waits for its other half."""
 HELP_SHOWN: Final = 5.0
+NEWS_SHOWN: Final = 2.0
+"""Seconds for which a message of ours lies over the bottom line."""
 MAX_TYPED: Final = 1 << 20
 """Typed bytes that wait for a session which takes none; more is dropped, with a bell."""
 PIECE: Final = 16_384
@@ -98,10 +100,12 @@ class _Following:
         # What is to be told to the session, as soon as there is a connection.
         self._typed = bytearray()
         self._size_due = False
+        self._claim_due = False
         self._news = trio.Event()
         # Whether the session's terminal is as large as ours, and the sizes we asked it to have.
         self._in_step = True
         self._wished: deque[tuple[int, int]] = deque(maxlen=64)
+        self._names: Counter[str] | None = None  # who looks, as far as we know
         self._spoiled = False  # what is on the screen is not what should be there
         self._cover: str | None = None  # a message of ours that lies over it
 
@@ -185,11 +189,24 @@ class _Following:
                     await write(shown)
                 case Drawn():
                     await self._draw(shown)
+                case Viewers():
+                    self._company(shown)
                 case Resized():
                     self._resized(shown.cols, shown.rows)
                 case Ended():
                     self.finish(shown)
                     await trio.sleep_forever()
+
+    def _company(self, viewers: Viewers) -> None:
+        """Say who came and who left since we were told last."""
+        before, now = self._names, Counter(viewers.names)
+        self._names = now
+        if before is None or self._cover is not None:
+            return
+        came = [f"{clean(name)} looks too" for name in now - before]
+        left = [f"{clean(name)} has left" for name in before - now]
+        if came or left:
+            self._nursery.start_soon(self._say_briefly, ", ".join((came + left)[:3]), NEWS_SHOWN)
 
     async def _draw(self, drawn: Drawn) -> None:
         self._in_step = (drawn.cols, drawn.rows) == self._terminal.size
@@ -231,8 +248,11 @@ class _Following:
                     case Pressed.DETACH:
                         self.finish(Detached())
                         return
+                    case Pressed.SIZE:
+                        self._claim_due = self._size_due = True
+                        self._news.set()
                     case Pressed.HELP:
-                        self._nursery.start_soon(self._help)
+                        self._nursery.start_soon(self._say_briefly, KEYS_HELP, HELP_SHOWN)
                     case bytes():
                         await self._take(item)
 
@@ -253,7 +273,11 @@ class _Following:
                     self._size_due = False
                     size = self._terminal.size
                     self._wished.append(size)
-                    await attached.wish_size(*size)
+                    if self._claim_due and not self._viewing.view_only:
+                        await attached.claim_size(*size)
+                    else:
+                        await attached.wish_size(*size)
+                    self._claim_due = False
                 elif self._typed:
                     # Noted by `viewing` before anything else happens: if this connection does
                     # not bring it there, the next one will.
@@ -286,10 +310,10 @@ class _Following:
 
     # What we have to say ourselves.
 
-    async def _help(self) -> None:
-        await self._show_cover(KEYS_HELP)
-        await trio.sleep(HELP_SHOWN)
-        if self._cover == KEYS_HELP:
+    async def _say_briefly(self, text: str, seconds: float) -> None:
+        await self._show_cover(text)
+        await trio.sleep(seconds)
+        if self._cover == text:
             self._redraw()
 
     async def _show_cover(self, text: str) -> None:

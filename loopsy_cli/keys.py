@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 __all__ = ["KEYS_HELP", "Keys", "Pressed", "Typing"]
 
-KEYS_HELP: Final = "Ctrl-A D detaches   Ctrl-A Ctrl-A sends one Ctrl-A   Ctrl-A ? shows this"
+KEYS_HELP: Final = "Ctrl-A and D detaches, S takes the size, Ctrl-A sends one, ? shows this"
 
 _PASTE: Final = b"\x1b[200~"
 _PASTE_END: Final = b"\x1b[201~"
@@ -41,6 +41,7 @@ class Pressed(enum.Enum):
     """A key that is meant for us."""
 
     DETACH = enum.auto()
+    SIZE = enum.auto()
     HELP = enum.auto()
 
 
@@ -59,6 +60,10 @@ class _Key(NamedTuple):
     @property
     def is_detach(self) -> bool:
         return self.code in (ord("d"), ord("D")) and self.modifiers in (0, _SHIFT, _CTRL)
+
+    @property
+    def is_size(self) -> bool:
+        return self.code in (ord("s"), ord("S")) and self.modifiers in (0, _SHIFT, _CTRL)
 
     @property
     def is_help(self) -> bool:
@@ -141,6 +146,8 @@ class Keys:
                 out.append(prefix)
             elif key is not None and key.is_detach:
                 out.append(Pressed.DETACH)
+            elif key is not None and key.is_size:
+                out.append(Pressed.SIZE)
             elif key is not None and key.is_help:
                 out.append(Pressed.HELP)
             else:

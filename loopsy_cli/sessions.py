@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from loopsy_core.errors import BadRequest, NotFound
 from loopsy_core.home import Home
@@ -16,12 +16,13 @@ from loopsy_core.wire import (
     RemoveSession,
     RenameSession,
     SessionInfo,
+    ShowHistory,
     StartSession,
 )
 
 from .ask import ask
 from .options import Json, Option
-from .show import age, clean, ending, note, print_json, say, table
+from .show import age, clean, ending, note, print_json, say, table, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from .following import Outcome
     from .tty import Terminal
 
-__all__ = ["attach", "kill", "list_sessions", "remove", "rename", "shell"]
+__all__ = ["attach", "history", "kill", "list_sessions", "remove", "rename", "shell"]
+
+MOST_LINES: Final = 1_000_000
 
 
 def shell(
@@ -80,8 +83,8 @@ def attach(
 ) -> int:
     """Show a session in this terminal, by its id (or the beginning of it) or name.
 
-    Its screen comes back as it was. Ctrl-A D detaches, Ctrl-A Ctrl-A sends one Ctrl-A, and
-    Ctrl-A ? shows these keys.
+    Its screen comes back as it was. Ctrl-A D detaches, Ctrl-A Ctrl-A sends one Ctrl-A,
+    Ctrl-A S gives the session the size of this terminal, and Ctrl-A ? shows these keys.
     """
     from .tty import open_terminal
 
@@ -120,6 +123,30 @@ def kill(session: str, /, *, json: Json = False) -> None:
         print_json(ended)
     else:
         say(f"{clean(ended.name)} has ended ({ending(ended.exit_code)})")
+
+
+def history(
+    session: str,
+    /,
+    *,
+    ansi: Annotated[bool, Option("Keep colours and styles.")] = False,
+    lines: Annotated[int | None, Option("Only the last so many lines.")] = None,
+    json: Json = False,
+) -> None:
+    """Print what a session has shown: its scrollback, and what is on its screen now.
+
+    It is plain text, also of a session that has ended.
+    """
+    if lines is not None and not 1 <= lines <= MOST_LINES:
+        raise BadRequest(f"--lines is a number from 1 to {MOST_LINES}")
+    request = ShowHistory(session=session, ansi=ansi, lines=lines)
+    if json:
+        pieces: list[bytes] = []
+        ask(request, on_data=pieces.append)
+        text = b"".join(pieces).decode("utf-8", "replace")
+        print_json({"session": session, "lines": text.removesuffix("\n").split("\n")})
+    else:
+        ask(request, on_data=write)
 
 
 def rename(session: str, name: str, /, *, json: Json = False) -> None:

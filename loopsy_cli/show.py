@@ -28,6 +28,7 @@ __all__ = [
     "span",
     "table",
     "width_of",
+    "write",
 ]
 
 GAP: Final = "  "
@@ -49,6 +50,12 @@ def note(text: str) -> None:
     """Print a line about how it went, where it does not get into the data."""
     sys.stdout.flush()
     print(text, file=sys.stderr, flush=True)
+
+
+def write(data: bytes) -> None:
+    """Print bytes as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
 
 
 def flush() -> None:

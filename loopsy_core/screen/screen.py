@@ -41,6 +41,8 @@ _ENTER_ALTERNATE = re.compile(rb"\x1b\[\?(?:[0-9]+;)*(?:47|1047|1049)(?:;[0-9]+)
 _LONGEST_ENTRY: Final = 32
 # Inserting, origin and not wrapping: under these modes content would come out differently.
 _LATE_MODES = re.compile(rb"\x1b\[(?:4h|\?6h|\?7l)")
+_STYLE = re.compile(rb"\x1b\[[0-9;:]*m")
+_PLAIN: Final = (b"\x1b[0m", b"\x1b[m")
 _HOME_AND_PLAIN: Final = b"\x1b[H\x1b[0m"
 
 
@@ -121,6 +123,47 @@ class Screen:
         text: str = self._terminal.text()
         return text
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows."""
+        size: tuple[int, int] = self._terminal.size
+        return size
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """The cursor's column and row, counted from 0."""
+        cursor: tuple[int, int] = self._terminal.cursor
+        return cursor
+
+    @property
+    def lines(self) -> list[str]:
+        """The visible rows, from top to bottom, without blanks at their ends."""
+        lines = [line.rstrip(" ") for line in self.text.split("\n")]
+        return (lines + [""] * self.size[1])[: self.size[1]]
+
+    def history(self, *, ansi: bool = False, lines: int | None = None) -> list[bytes]:
+        """Return the scrollback and what is visible: lines in UTF-8, the oldest first.
+
+        Lines that were wrapped are whole again; empty ones at the end are left out. With `ansi`
+        each has its styles, and begins and ends plain; without, no control characters. Only the
+        last `lines` are given, if that says so. Behind an alternate screen's primary one follows
+        what the alternate shows.
+        """
+        found: list[bytes] = []
+        if self._primary is not None:
+            aside = Screen(*self.size, lambda _: None)
+            aside.feed(self._primary)
+            found = aside.history(ansi=ansi)
+            aside.close()
+        content = self._format() if ansi else self._format(emit=lib.GHOSTTY_FORMATTER_FORMAT_PLAIN)
+        here = re.split(rb"\r?\n", content)
+        if ansi:
+            here = _each_plain_at_both_ends(here)
+        while here and not here[-1].strip():
+            here.pop()
+        found += here
+        return found if lines is None else found[-lines:]
+
     def close(self) -> None:
         """Free the emulator."""
         self._terminal.close()
@@ -184,9 +227,15 @@ class Screen:
                 gap, seen = 0, True
         return b"\x1b[0m" + b"".join(parts) if parts else b""
 
-    def _format(self, *extra: str, unwrap: bool = True, one_cell: bool = False) -> bytes:
+    def _format(
+        self,
+        *extra: str,
+        unwrap: bool = True,
+        one_cell: bool = False,
+        emit: int = lib.GHOSTTY_FORMATTER_FORMAT_VT,
+    ) -> bytes:
         options = init_sized("GhosttyFormatterTerminalOptions")
-        options.emit = lib.GHOSTTY_FORMATTER_FORMAT_VT
+        options.emit = emit
         options.unwrap = unwrap
         for name in extra:
             if name == "screen":
@@ -224,6 +273,18 @@ class Screen:
         if result:
             return b""
         return bytes(ffi.buffer(buffer, size[0]))
+
+
+def _each_plain_at_both_ends(lines: list[bytes]) -> list[bytes]:
+    """Begin each line with the style that lasts from the one before, and end it plain."""
+    found: list[bytes] = []
+    style = b""
+    for line in lines:
+        before = style
+        for sequence in _STYLE.findall(line):
+            style = b"" if sequence in _PLAIN else style + sequence
+        found.append(before + line + (b"\x1b[0m" if style else b""))
+    return found
 
 
 def _row_is(ref: object, what: int) -> bool:

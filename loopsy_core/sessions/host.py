@@ -27,6 +27,8 @@ from loopsy_core.wire import (
     RemoveSession,
     RenameSession,
     ResizeSession,
+    ShowHistory,
+    ShowScreen,
     StartSession,
     StopNode,
     StopReply,
@@ -84,6 +86,12 @@ class Host:
             case AttachSession.op:
                 attach = decode(asked.params, AttachSession)
                 return await sessions.find(attach.session).attach(asked, attach)
+            case ShowScreen.op:
+                return sessions.find(decode(asked.params, ShowScreen).session).screen()
+            case ShowHistory.op:
+                history = decode(asked.params, ShowHistory)
+                session = sessions.find(history.session)
+                return await session.show_history(asked, ansi=history.ansi, lines=history.lines)
             case ResizeSession.op:
                 resize = decode(asked.params, ResizeSession)
                 session = sessions.find(resize.session)

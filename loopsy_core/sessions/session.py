@@ -23,9 +23,11 @@ from loopsy_core.wire import (
     AttachSession,
     Claim,
     Ended,
+    HistoryReply,
     Picture,
     Resized,
     Resumed,
+    ScreenReply,
     SessionInfo,
     decode_viewer_item,
 )
@@ -192,6 +194,21 @@ class Session:
             await self._running.end()
             await self._ended.wait()
 
+    def screen(self) -> ScreenReply:
+        """Return what the session shows, as text."""
+        self._must_be_there()
+        screen = self._screen
+        cols, rows = self._size
+        x, y = screen.cursor
+        return ScreenReply(screen.lines, cols, rows, x, y, self._title, screen.alternate)
+
+    async def show_history(self, asked: Asked, *, ansi: bool, lines: int | None) -> HistoryReply:
+        """Send the scrollback and the screen over `asked`, a newline behind each line."""
+        self._must_be_there()
+        found = self._screen.history(ansi=ansi, lines=lines)
+        await asked.send(b"".join(line + b"\n" for line in found))
+        return HistoryReply(len(found))
+
     async def attach(self, asked: Asked, request: AttachSession) -> AttachReply:
         """Show the session over `asked` until it ends; cancelled, the viewer has left."""
         viewer = Viewer(
@@ -293,8 +310,7 @@ class Session:
         self, asked: Asked, viewer: Viewer, *, longest: int | None = None
     ) -> None:
         """Show the screen as it is now, unless that takes more than `longest` bytes."""
-        if self._removed:
-            raise Gone("the session was removed")
+        self._must_be_there()
         picture = self._screen.picture()
         if longest is not None and len(picture) > longest:
             return
@@ -352,6 +368,10 @@ class Session:
         """Give the terminal the size that its owner wishes."""
         if (owner := self._audience.owner) is not None:
             self.resize(owner.cols, owner.rows)
+
+    def _must_be_there(self) -> None:
+        if self._removed:
+            raise Gone("the session was removed")
 
     def close(self) -> None:
         """Free the emulator; viewers that are still here get what the log holds, and no picture."""

@@ -5,17 +5,29 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from pyghostty import lib
 from pyghostty.core import Terminal
 
+from tests.cli.command_line import PATIENCE
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.cli.command_line import CommandLine
 
 MODES_OF_PROGRAMS = (1, 5, 9, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 1049, 2004)
 DETACH = b"\x01d"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask until it holds; each time a whole command, so it is no busy loop."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
 
 
 def test_shell_starts_all_that_is_needed_and_detaches(loopsy: CommandLine) -> None:
@@ -54,7 +66,7 @@ def test_ctrl_a_question_mark_shows_the_keys_and_they_go_away(loopsy: CommandLin
     shell = loopsy.on_terminal("shell", "--", "sh", "-c", "echo old text; exec cat")
     shell.expect(b"old text")
     shell.type(b"\x01?")
-    shell.expect(b"Ctrl-A D detaches")
+    shell.expect(b"Ctrl-A and D detaches")
     shell.type(b"x")
     shell.wait_attached()
     shell.expect(b"old text")
@@ -251,7 +263,7 @@ def test_list_shows_what_runs_and_what_has_ended(loopsy: CommandLine) -> None:
     assert isinstance(listed, list)
     assert set(listed[0]) == {
         "id", "name", "kind", "alive", "created_at", "cols", "rows", "viewers", "title",
-        "exit_code", "argv", "cwd",
+        "exit_code", "argv", "cwd", "lost", "auto_approve", "ended_at",
     }  # fmt: skip
 
 
@@ -311,3 +323,43 @@ def assert_clean(output: bytes) -> None:
     style = terminal.style(x - 1, y)
     assert not style["bold"]
     assert style["fg"] is None
+
+
+def test_what_a_session_has_shown_is_printed_also_after_its_end(loopsy: CommandLine) -> None:
+    loopsy.say("start")
+    script = "i=1; while [ $i -le 200 ]; do echo line $i; i=$((i+1)); done; printf '\\033[31mred'"
+    shell = loopsy.on_terminal("shell", "--name", "pet", "--", "sh", "-c", script)
+    assert shell.exit_code() == 0
+    expected = [*(f"line {number}" for number in range(1, 201)), "red"]
+    assert loopsy.say("history", "pet").splitlines() == expected
+    assert loopsy.json("history", "pet", "--lines", "2") == {
+        "session": "pet",
+        "lines": ["line 200", "red"],
+    }
+    styled = loopsy.say("history", "pet", "--ansi", "--lines", "1")
+    assert "red" in styled
+    assert styled.rstrip("\n").endswith("\x1b[0m")
+    assert "number from 1" in loopsy.complaint("history", "pet", "--lines", "0", exit_code=2)
+    assert "no session" in loopsy.complaint("history", "nobody", exit_code=5)
+
+
+def test_ctrl_a_s_takes_the_size_and_leaving_gives_it_back(loopsy: CommandLine) -> None:
+    loopsy.say("start")
+    large = loopsy.on_terminal("shell", "--name", "pet", "--", "cat", rows=40, cols=100)
+    large.wait_attached()
+    small = loopsy.on_terminal("attach", "pet", rows=20, cols=60)
+    small.wait_attached()
+    large.expect(b"looks too")
+
+    def size() -> tuple[object, object]:
+        [session] = cast("list[dict[str, object]]", loopsy.json("list"))
+        return session["cols"], session["rows"]
+
+    assert size() == (100, 40)
+    small.type(b"\x01s")
+    until(lambda: size() == (60, 20))
+    small.type(DETACH)
+    assert small.exit_code() == 0
+    until(lambda: size() == (100, 40))
+    large.type(DETACH)
+    assert large.exit_code() == 0

@@ -393,3 +393,30 @@ def test_a_gap_between_two_words_of_one_style_has_none(style: bytes) -> None:
     copy = shown(original.picture())
     for column in range(COLS):
         assert inner(copy).style(column, 0) == inner(original).style(column, 0)
+
+
+def test_history_is_every_line_as_text_and_wrapped_ones_whole() -> None:
+    screen = shown(b"one\r\n\x1b[31mred\r\nstill red\x1b[0m\r\n" + b"x" * 30 + b"\r\n\r\nlast\r\n")
+    assert screen.history() == [b"one", b"red", b"still red", b"x" * 30, b"", b"last"]
+    assert screen.history(lines=2) == [b"", b"last"]
+
+
+def test_each_line_of_styled_history_begins_and_ends_plain() -> None:
+    screen = shown(b"one\r\n\x1b[31mred\r\nstill red\x1b[0m plain\r\n")
+    for line, style in zip(screen.history(ansi=True), (False, True, True), strict=True):
+        alone = shown(line + b"P")
+        assert {inner(alone).style(x, 0)["fg"] is not None for x in range(3)} == {style}
+        x, y = alone.cursor
+        assert inner(alone).style(x - 1, y)["fg"] is None, "what follows is plain"
+
+
+def test_history_of_a_full_screen_program_has_the_shell_behind_it_too() -> None:
+    screen = shown(b"shell\r\n\x1b[?1049h\x1b[Hvim")
+    assert screen.history() == [b"shell", b"vim"]
+
+
+def test_lines_are_the_visible_rows() -> None:
+    screen = shown(lines(30) + b"\r\nab  ")
+    assert screen.lines == ["line 26", "line 27", "line 28", "line 29", "ab"]
+    assert screen.cursor == (4, 4)
+    assert fresh().lines == [""] * ROWS
