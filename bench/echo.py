@@ -53,7 +53,7 @@ async def echo(attached: Attached) -> float:
 async def measure(client: Client) -> list[float]:
     """Measure the echo of a session, seen by `client`."""
     # Raw, with the terminal's own echo: a line of 4096 keys would be full otherwise.
-    session = await client.start_session(["sh", "-c", "stty raw echo; exec sleep 1000"])
+    session = await client.start(["sh", "-c", "stty raw echo; exec sleep 1000"])
     async with client.attach(session.id, cols=80, rows=24) as (attached, _):
         await trio.sleep(0.3)  # for stty
         for _ in range(WARM_UP):

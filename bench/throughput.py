@@ -24,7 +24,7 @@ RUNS = 3
 
 async def measure(client: Client) -> tuple[float, int, float]:
     """Return the seconds of one flood, how many pictures came, and the part that was shown."""
-    session = await client.start_session(["sh", "-c", f"read go; {FLOOD}"])
+    session = await client.start(["sh", "-c", f"read go; {FLOOD}"])
     async with client.attach(session.id, cols=80, rows=24) as (attached, _):
         await attached.type(b"\n")
         began = time.perf_counter()

@@ -20,7 +20,7 @@ from loopsy_core.wire import Ended
 async def watch(name: str, command: list[str]) -> int:
     """Run `command` as the session `name` and return its exit code, 128 + N after signal N."""
     async with open_client() as here:
-        session = await here.start_session(command, name=name, cols=120, rows=40)
+        session = await here.start(command, name=name, cols=120, rows=40)
         async with here.attach(session.id, cols=120, rows=40) as (attached, screen):
             show(screen)
             while not isinstance(shown := await attached.receive(), Ended):

@@ -68,10 +68,13 @@ class Client:
         """Return all sessions, the oldest first."""
         return (await self.ask(ListSessions())).sessions
 
-    async def start_session(
+    async def start(
         self,
         argv: Sequence[str] | None = None,
         *,
+        kind: str | None = None,
+        command: str | None = None,
+        auto_approve: bool = False,
         name: str | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
@@ -80,12 +83,22 @@ class Client:
     ) -> SessionInfo:
         """Start a program on a terminal of its own; without `argv` the user's login shell.
 
-        `cols` and `rows` are the terminal's size in cells, 1 to 1000 each. Raises `BadRequest`
-        when the program or the directory `cwd` is not there.
+        `kind` may be an agent ("claude", say; `ask(ListKinds())` tells which there are); then
+        `argv` is what follows its program, and with `auto_approve` it is told to ask nothing.
+        `command` names a custom command of the machine instead. `cols` and `rows` are the
+        terminal's size in cells, 1 to 1000 each; `cwd` is a directory there, else the home.
+
+        Raises `BadRequest` when program, kind, command or directory are not there, or another
+        session has the name.
         """
+        if kind is None:
+            kind = "shell" if command is None else "custom"
         return await self.ask(
             StartSession(
                 argv=None if argv is None else list(argv),
+                kind=kind,
+                command=command,
+                auto_approve=auto_approve,
                 name=name,
                 cwd=cwd,
                 env=dict(env or {}),

@@ -26,7 +26,7 @@ async def test_a_phone_survives_the_relay_moving_to_another_port(tmp_path: Path)
                 phone.relay = second.app_url.removesuffix("/app")
                 async with phone.connected() as client:
                     status = await client.status()
-                    session = await client.start_session(["sleep", "1000"])
+                    session = await client.start(["sleep", "1000"])
                     await client.end_session(session.id)
         assert status.phones == 1
         assert status.relay.connected

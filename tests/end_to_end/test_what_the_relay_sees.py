@@ -84,7 +84,7 @@ async def test_a_marker_that_is_typed_and_printed_passes_the_relay_unseen() -> N
 
 
 async def _type_marker(client: Client) -> bytes:
-    session = await client.start_session(["sh", "-c", 'read line; echo "$line" | tr a-z A-Z; cat'])
+    session = await client.start(["sh", "-c", 'read line; echo "$line" | tr a-z A-Z; cat'])
     shown = b""
     async with client.attach(session.id, cols=80, rows=24) as (attached, drawn):
         shown += drawn.vt if drawn else b""

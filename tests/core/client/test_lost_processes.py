@@ -68,7 +68,7 @@ async def test_nothing_is_lost_or_doubled_when_the_node_is_killed_again_and_agai
     with trio.fail_after(PATIENCE):
         pid = await start_daemon(home)
         async with open_client(home) as client:
-            session = await client.start_session(ECHO)
+            session = await client.start(ECHO)
             both = Both(Viewing(session.id))
             async with client.attach(both.viewing, cols=80, rows=24) as (attached, drawn):
                 assert drawn is not None
@@ -115,7 +115,7 @@ async def test_a_killed_node_leaves_the_sessions_and_a_home_in_which_the_next_on
     with trio.fail_after(PATIENCE):
         pid = await start_daemon(home)
         async with open_client(home) as client:
-            session = await client.start_session(["cat"], name="keeps")
+            session = await client.start(["cat"], name="keeps")
             await kill(pid)
             with pytest.raises(Gone):
                 await client.sessions()
@@ -135,7 +135,7 @@ async def test_when_the_session_host_is_killed_calls_say_so_and_the_next_session
     with trio.fail_after(PATIENCE):
         await start_daemon(home)
         async with open_client(home) as client, open_client(home) as other:
-            session = await client.start_session(["cat"])
+            session = await client.start(["cat"])
             assert len(await other.sessions()) == 1
             host = holder_of(home.host_lock)
             assert host is not None
@@ -149,7 +149,7 @@ async def test_when_the_session_host_is_killed_calls_say_so_and_the_next_session
                     await each.end_session(session.id)
                 assert (await each.status()).sessions == 0
 
-            again = await other.start_session(["cat"])
+            again = await other.start(["cat"])
 
             assert again.alive
             assert holder_of(home.host_lock) not in (None, host)
@@ -176,7 +176,7 @@ async def test_many_that_ask_for_a_first_session_at_once_get_one_host(home: Home
         started: list[str] = []
 
         async def start(client: Client) -> None:
-            started.append((await client.start_session(["cat"])).id)
+            started.append((await client.start(["cat"])).id)
 
         async with open_client(home) as client, open_client(home) as other:
             async with trio.open_nursery() as nursery:

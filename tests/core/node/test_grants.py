@@ -276,7 +276,7 @@ async def test_a_viewer_sees_a_session_and_can_do_nothing_to_it(tmp_path: Path) 
             node = await world.node()
             await world.pair(node, phone, "viewer")
             async with world.local(node) as local:
-                session = await local.start_session(["cat"], cols=80, rows=24)
+                session = await local.start(["cat"], cols=80, rows=24)
                 async with open_phone(node.serve_phone, phone.again(node.identity.id)) as viewer:
                     assert [each.id for each in await viewer.sessions()] == [session.id]
                     for request in (

@@ -31,7 +31,7 @@ async def test_a_folder_full_of_traps_is_no_danger_to_whoever_starts_a_node_in_i
     with trio.fail_after(PATIENCE):
         node = await start_daemon(home)
         async with open_client(home) as client:
-            session = await client.start_session(["cat"])
+            session = await client.start(["cat"])
             await client.end_session(session.id)
         os.kill(node, signal.SIGTERM)
         await trio.to_thread.run_sync(os.waitpid, node, 0)

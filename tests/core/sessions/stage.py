@@ -160,7 +160,7 @@ class Stage:
         self, *argv: str, name: str | None = None, cols: int = 80, rows: int = 24
     ) -> SessionInfo:
         """Start a program."""
-        return await self.client.start_session(argv, name=name, cols=cols, rows=rows)
+        return await self.client.start(argv, name=name, cols=cols, rows=rows)
 
     async def shell(self, script: str, cols: int = 80, rows: int = 24) -> SessionInfo:
         """Start `sh` with a script on a terminal that passes bytes on as they are.

@@ -63,7 +63,7 @@ async def test_a_host_is_started_when_it_is_needed_and_outlives_its_node(home: H
             assert await client.sessions() == []
             assert (await client.status()).sessions == 0
             assert holder_of(home.host_lock) is None
-            session = await client.start_session(["cat"])
+            session = await client.start(["cat"])
             host = holder_of(home.host_lock)
             assert host not in (None, node, os.getpid())
             assert os.getsid(host or 0) == host
@@ -91,7 +91,7 @@ async def test_a_host_is_started_when_it_is_needed_and_outlives_its_node(home: H
 async def test_a_killed_host_is_missed_and_the_next_start_has_a_new_one(home: Home) -> None:
     with trio.fail_after(PATIENCE):
         async with running_node(home) as (_, client):
-            session = await client.start_session(["sh", "-c", "echo $$; exec cat"])
+            session = await client.start(["sh", "-c", "echo $$; exec cat"])
             host = holder_of(home.host_lock)
             assert host is not None
             async with client.attach(session.id, cols=80, rows=24) as (attached, _):
@@ -103,7 +103,7 @@ async def test_a_killed_host_is_missed_and_the_next_start_has_a_new_one(home: Ho
             assert (await client.status()).sessions == 0
             with pytest.raises(NotFound, match="there is no session on this machine"):
                 await client.end_session(session.id)
-            again = await client.start_session(["cat"])
+            again = await client.start(["cat"])
             assert holder_of(home.host_lock) not in (None, host)
             assert [each.id for each in await client.sessions()] == [again.id]
             await client.end_session(again.id)
@@ -115,7 +115,7 @@ async def test_many_who_need_a_host_at_once_get_the_same_one(home: Home) -> None
             async with trio.open_nursery() as nursery:
                 for _ in range(3):
                     nursery.start_soon(start_by_itself, home)
-                nursery.start_soon(client.start_session, ["cat"])
+                nursery.start_soon(client.start, ["cat"])
             sessions = await client.sessions()
             assert len(sessions) == 4
             assert sorted(each.name for each in sessions) == ["cat", "cat-2", "cat-3", "cat-4"]
@@ -123,13 +123,13 @@ async def test_many_who_need_a_host_at_once_get_the_same_one(home: Home) -> None
 
 async def start_by_itself(home: Home) -> None:
     async with open_client(home) as client:
-        await client.start_session(["cat"])
+        await client.start(["cat"])
 
 
 async def test_a_second_host_leaves_at_once(home: Home) -> None:
     with trio.fail_after(PATIENCE):
         async with running_node(home) as (_, client):
-            session = await client.start_session(["cat"])
+            session = await client.start(["cat"])
             second = await trio.run_process(
                 [sys.executable, "-m", "loopsy_core.sessions", str(home.root)],
                 capture_stdout=True,
@@ -161,7 +161,7 @@ async def test_a_host_that_is_told_to_leave_hangs_up_on_its_programs(home: Home)
         async with running_node(home) as (_, client):
             left = home.root / "left"
             script = f"trap 'echo bye > {left}; exit' HUP; echo ok; while :; do sleep 0.01; done"
-            session = await client.start_session(["sh", "-c", script])
+            session = await client.start(["sh", "-c", script])
             async with client.attach(session.id, cols=80, rows=24) as (attached, drawn):
                 if drawn is None or b"ok" not in drawn.vt:
                     await until(attached, b"ok")
@@ -177,17 +177,17 @@ async def test_a_host_that_cannot_start_is_told_with_the_way_to_its_log(home: Ho
         async with running_node(home) as (_, client):
             home.host_socket.mkdir()  # in the way of the socket
             with pytest.raises(Exception, match=r"host\.log") as caught:
-                await client.start_session(["cat"])
+                await client.start(["cat"])
             assert "Traceback" not in str(caught.value)
             home.host_socket.rmdir()
-            assert (await client.start_session(["cat"])).alive
+            assert (await client.start(["cat"])).alive
 
 
 async def test_the_node_keeps_no_zombies_of_hosts(home: Home) -> None:
     with trio.fail_after(PATIENCE):
         async with running_node(home) as (node, client):
             for _ in range(2):
-                await client.start_session(["cat"])
+                await client.start(["cat"])
                 host = holder_of(home.host_lock)
                 assert host is not None
                 os.kill(host, signal.SIGKILL)

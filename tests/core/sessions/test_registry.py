@@ -35,7 +35,7 @@ async def ended(stage: Stage, name: str | None = None) -> SessionInfo:
 
 async def test_a_session_tells_about_itself(tmp_path: Path) -> None:
     async with open_stage() as stage:
-        info = await stage.client.start_session(
+        info = await stage.client.start(
             ["cat", "-u"], name="my cat", cwd=str(tmp_path), cols=90, rows=30
         )
         assert info == SessionInfo(
@@ -59,7 +59,7 @@ async def test_a_session_tells_about_itself(tmp_path: Path) -> None:
 
 async def test_a_program_knows_its_session() -> None:
     async with open_stage() as stage:
-        session = await stage.client.start_session(
+        session = await stage.client.start(
             ["sh", "-c", 'printf "%s %s" "$LOOPSY_SESSION" "$MINE"; cat'],
             env={"MINE": "yes", "LOOPSY_SESSION": "a lie"},
         )
@@ -95,7 +95,7 @@ async def test_a_name_is_printable_and_not_empty(name: str) -> None:
     async with open_stage() as stage:
         session = await stage.start("cat")
         with pytest.raises(BadRequest):
-            await stage.client.start_session(["cat"], name=name)
+            await stage.client.start(["cat"], name=name)
         with pytest.raises(BadRequest):
             await stage.client.ask(RenameSession(session=session.id, name=name))
         assert names(stage) == ["cat"]
