@@ -94,6 +94,11 @@ class Home:
         return self.root / "relay"
 
     @property
+    def sessions(self) -> Path:
+        """What each session last showed."""
+        return self.root / "sessions"
+
+    @property
     def logs(self) -> Path:
         """The folder of all logs."""
         return self.root / "logs"

@@ -33,6 +33,7 @@ from .notify import notify
 from .phones import Phones
 from .relaying import Relaying, open_relaying
 from .router import Router
+from .watching import watch_sessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -183,10 +184,12 @@ async def open_node(home: Home | None = None) -> AsyncGenerator[Node]:
         ):
             phones = Phones(identity, __version__, book, events)
             approvals = Approvals(book, events, notify)
-            node = Node(identity, HostStarter(home), phones, events, kinds, approvals, nursery)
+            hosts = HostStarter(home)
+            node = Node(identity, hosts, phones, events, kinds, approvals, nursery)
             async with open_relaying(home, identity.name, node.serve_phone) as relaying:
                 node.relaying = relaying
                 nursery.start_soon(node.publish_relay_changes)
+                nursery.start_soon(watch_sessions, hosts, events)
                 if config.relay.url is not None:
                     nursery.start_soon(_use_configured_relay, node, config.relay.url)
                 await nursery.start(serve_local, home.node_socket, node.serve_local)

@@ -93,7 +93,7 @@ class Router:
         if asked.op in _NEEDS_HOST:
             conversation = await host.need()
         else:
-            found = await host.find()
+            found = await host.find_kept()
             if found is None:
                 if asked.op == ListSessions.op:
                     return SessionList([])

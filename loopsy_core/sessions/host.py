@@ -133,7 +133,7 @@ async def serve_host(
     Raises `Busy` when the home has a host already.
     """
     with lock_file(home.host_lock):
-        async with open_sessions(_log) as sessions, trio.open_nursery() as nursery:
+        async with open_sessions(_log, home.sessions) as sessions, trio.open_nursery() as nursery:
             host = Host(sessions)
             await nursery.start(serve_local, home.host_socket, host.serve)
             task_status.started()

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loopsy_core.errors import Gone, LoopsyError
-from loopsy_core.kit import open_detached
+from loopsy_core.kit import Watched, open_detached
 from loopsy_core.links import Channel, Conversation, connect_local, open_conversation
 
 from .ready import READY
+from .records import Records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -36,6 +37,13 @@ class HostStarter:
         self._home = home
         self._starting = trio.Lock()
         self._started: list[int] = []
+        self.needed = Watched(0)
+        """How often a host was needed; whoever watches this learns that there is one."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether a host, this one or a former, has sessions."""
+        return Records(self._home.sessions).any()
 
     async def connect(self, *, start: bool) -> Channel | None:
         """Connect to the host, starting one if there is none and `start` says so.
@@ -100,10 +108,15 @@ class HostLink:
         """Return the conversation with the host, None if there is no host."""
         return await self._reach(start=False)
 
+    async def find_kept(self) -> Conversation | None:
+        """Do the same, but start a host if a former one has left sessions behind."""
+        return await self._reach(start=self._starter.kept)
+
     async def need(self) -> Conversation:
         """Return the conversation with the host, starting one if there is none."""
         conversation = await self._reach(start=True)
         assert conversation is not None
+        self._starter.needed.set(self._starter.needed.value + 1)
         return conversation
 
     async def _reach(self, *, start: bool) -> Conversation | None:

@@ -12,12 +12,14 @@ from loopsy_core.errors import BadRequest, Busy, NotFound
 from loopsy_core.kit import Watched, contained, one_error
 from loopsy_core.wire import Nothing, SessionInfo, SessionList, StartSession
 
+from .records import Record, Records
 from .session import Session
-from .spawn import find_program
+from .spawn import Program, find_program
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from loopsy_core.links import Asked
 
@@ -26,6 +28,9 @@ __all__ = ["Sessions", "open_sessions"]
 MAX_ALIVE: Final = 1000
 MAX_ENDED: Final = 50
 """Ended sessions that are kept with their last screen; that which ended first goes first."""
+RECORD_EVERY: Final = 3.0
+"""Seconds between two looks at what sessions show, to keep it on disk."""
+LOST: Final = "its session host ended before it"
 NEWS_PAUSE: Final = 0.05
 """Seconds between two lists to one watcher, so that a busy title does not become a flood."""
 
@@ -33,9 +38,13 @@ NEWS_PAUSE: Final = 0.05
 class Sessions:
     """The sessions, in order of their start."""
 
-    def __init__(self, nursery: trio.Nursery, log: logging.Logger) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, log: logging.Logger, records: Records | None = None
+    ) -> None:
         """Run sessions in `nursery`; `open_sessions` makes these."""
         self._nursery = nursery
+        self._records = records
+        self._unrecorded = trio.Event()
         self._log = log
         self._sessions: dict[str, Session] = {}
         self._ended: dict[str, Session] = {}  # in the order of their end
@@ -72,6 +81,7 @@ class Sessions:
             auto_approve=request.auto_approve,
             size=(request.cols, request.rows),
             on_change=self._changed,
+            on_output=self._printed,
         )
         self._sessions[session_id] = session
         try:
@@ -81,8 +91,51 @@ class Sessions:
             self._sessions.pop(session_id, None)
             session.close()
             raise
+        self._printed()
         self._changed()
         return session.info
+
+    def revive(self, record: Record) -> None:
+        """Take up what a former host has left behind."""
+        info = record.info
+        session = Session(
+            Program(info.argv, info.cwd, {}),
+            session_id=info.id,
+            name=info.name,
+            kind=info.kind,
+            auto_approve=info.auto_approve,
+            size=(info.cols, info.rows),
+            on_change=self._changed,
+            on_output=self._printed,
+        )
+        session.revive(record, LOST)
+        self._sessions[session.id] = self._ended[session.id] = session
+        self._printed()
+
+    async def keep_records(self) -> None:
+        """Keep on disk what the sessions show, a little behind what they print."""
+        while True:
+            await self._unrecorded.wait()
+            self._unrecorded = trio.Event()
+            for session in list(self._sessions.values()):
+                await self._keep_record(session)
+            await trio.sleep(RECORD_EVERY)
+
+    async def _keep_record(self, session: Session) -> None:
+        if self._records is None or not session.unrecorded or session.id not in self._sessions:
+            return
+        await trio.to_thread.run_sync(self._records.write, session.record())
+        if session.id not in self._sessions:
+            self._records.remove(session.id)
+
+    def record_all(self) -> None:
+        """Keep on disk how all sessions are, without waiting."""
+        for session in self._sessions.values():
+            if self._records is not None and session.unrecorded:
+                self._records.write(session.record())
+
+    def _printed(self) -> None:
+        self._unrecorded.set()
 
     def find(self, reference: str) -> Session:
         """Return the session with this id, name, or unique beginning of an id.
@@ -128,6 +181,9 @@ class Sessions:
             with contained(self._log, f"session {session.id}"):
                 raise
         self._ended[session.id] = session
+        session.unrecorded = True
+        self._printed()
+        await self._keep_record(session)
         if len(self._ended) > MAX_ENDED:
             self._forget(next(iter(self._ended.values())))
 
@@ -135,6 +191,8 @@ class Sessions:
         del self._sessions[session.id]
         self._ended.pop(session.id, None)
         session.close()
+        if self._records is not None:
+            self._records.remove(session.id)
         self._changed()
 
     def _changed(self) -> None:
@@ -182,8 +240,24 @@ class _Started:
 
 
 @asynccontextmanager
-async def open_sessions(log: logging.Logger) -> AsyncGenerator[Sessions]:
-    """Keep sessions for as long as the block lasts; leaving it hangs up on their programs."""
+async def open_sessions(
+    log: logging.Logger, folder: Path | None = None
+) -> AsyncGenerator[Sessions]:
+    """Keep sessions for as long as the block lasts; leaving it hangs up on their programs.
+
+    What they show is kept in `folder`, and what a former host left there is taken up.
+    """
     async with trio.open_nursery() as nursery:
-        yield Sessions(nursery, log)
-        nursery.cancel_scope.cancel()
+        if folder is None:
+            sessions = Sessions(nursery, log)
+        else:
+            records = Records(folder)
+            sessions = Sessions(nursery, log, records)
+            for record in records.read_all():
+                sessions.revive(record)
+            nursery.start_soon(sessions.keep_records)
+        try:
+            yield sessions
+        finally:
+            nursery.cancel_scope.cancel()
+    sessions.record_all()

@@ -33,6 +33,7 @@ from loopsy_core.wire import (
 )
 
 from .audience import Audience
+from .records import Record
 from .running import Running
 from .viewer import Viewer
 
@@ -49,8 +50,6 @@ LOG_SIZE: Final = 4 << 20
 """Bytes of output that can be resumed; a viewer further behind gets a picture."""
 HURRY: Final = 65_536
 """Bytes by which a viewer that types may be behind; more, and it is shown what is there now."""
-LONGEST_SHOWN: Final = 256
-"""Characters of a command, or of its directory, in a list: it has to fit one message."""
 MAX_RESIZES: Final = 256
 """Size changes that a resuming viewer can be told of; with more between, it gets a picture."""
 
@@ -68,16 +67,24 @@ class Session:
         auto_approve: bool = False,
         size: tuple[int, int],
         on_change: Callable[[], None],
+        on_output: Callable[[], None],
     ) -> None:
-        """Prepare; `on_change` is called whenever `info` has changed."""
+        """Prepare; `on_change` is called whenever `info` has changed.
+
+        `on_output` is called at the first output after each `record`.
+        """
         self.id = session_id
         self.name = name
         self._program = program
         self._kind = kind
         self._auto_approve = auto_approve
         self._ended_at: float | None = None
+        self._lost: str | None = None
+        self.unrecorded = True
+        """Whether something has changed since it was recorded last."""
         self._size = size
         self._on_change = on_change
+        self._on_output = on_output
         self._created_at = time.time()
         self._epoch = secrets.token_hex(8)
         self._log = ByteLog(LOG_SIZE)
@@ -112,11 +119,30 @@ class Session:
             viewers=len(self._audience),
             title=self._title,
             exit_code=self._exit_code,
-            argv=_brief(self._program.argv),
-            cwd=self._program.cwd[:LONGEST_SHOWN],
+            argv=self._program.brief_argv,
+            cwd=self._program.brief_cwd,
             auto_approve=self._auto_approve,
             ended_at=self._ended_at,
+            lost=self._lost,
         )
+
+    def record(self) -> Record:
+        """Return what is to be kept of it."""
+        self.unrecorded = False
+        return Record(self.info, self._screen.picture())
+
+    def revive(self, record: Record, lost: str) -> None:
+        """Be what a former host has left behind; `lost` says why, if it had not ended."""
+        info = record.info
+        self._screen.feed(record.picture)
+        self._created_at = info.created_at
+        self._title = info.title
+        self._exit_code = info.exit_code
+        self._ended_at = time.time() if info.ended_at is None else info.ended_at
+        self._lost = lost if info.alive else info.lost
+        self.unrecorded = info.alive
+        self._log.close()
+        self._ended.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start the program and see it to its end; cancelled, it hangs up on the program.
@@ -137,6 +163,9 @@ class Session:
         offset = self._log.end
         self._log.append(data)
         self._show_now(data, offset)
+        if not self.unrecorded:
+            self.unrecorded = True
+            self._on_output()
         if self._replies:
             self._answer_queries()
         if b"\x1b]" in data or b"\x07" in data:
@@ -147,10 +176,8 @@ class Session:
 
     def _show_now(self, data: bytes, offset: int) -> None:
         """Give new output to those who have all before it, and wake the others."""
-        wake = False
-        for viewer in self._audience:
-            wake = not viewer.show_now(data, offset) or wake
-        if wake:
+        behind = [viewer for viewer in self._audience if not viewer.show_now(data, offset)]
+        if behind:
             self._news.unpark_all()
 
     # Queries of the program are answered once: by ours, unless a viewer's terminal cannot be kept
@@ -244,14 +271,7 @@ class Session:
             await self._send_picture(asked, viewer)
         else:
             assert request.offset is not None
-            size = Resized(*self._size)
-            ahead = []
-            for offset, resized in self._resizes:
-                if offset <= request.offset:
-                    size = resized
-                else:
-                    ahead.append((offset, resized))
-            viewer.begin(request.offset, typed, ahead)
+            size = viewer.resume(request.offset, typed, self._resizes)
             await asked.send_item(
                 Resumed(self._epoch, request.offset, typed, size.cols, size.rows, self._title)
             )
@@ -377,15 +397,3 @@ class Session:
         """Free the emulator; viewers that are still here get what the log holds, and no picture."""
         self._removed = True
         self._screen.close()
-
-
-def _brief(argv: list[str]) -> list[str]:
-    """Return a command's beginning, as far as a list has room for it."""
-    shown: list[str] = []
-    left = LONGEST_SHOWN
-    for part in argv:
-        if len(part) >= left:
-            return [*shown, part[: left - 1] + "…"]
-        shown.append(part)
-        left -= len(part) + 1
-    return shown

@@ -22,6 +22,9 @@ __all__ = ["Program", "find_program", "spawn_on_terminal"]
 # A fresh session leader that opens a terminal owns it; no Python runs between fork and exec.
 _ADOPT_TTY: Final = 'exec <>"$0" >&0 2>&1; exec "$@"'
 
+LONGEST_SHOWN: Final = 256
+"""Characters of a command, or of its directory, in a list: it has to fit one message."""
+
 
 class Program:
     """What to run, where, and in which environment; checked before anything is started."""
@@ -31,6 +34,16 @@ class Program:
         self.argv = list(argv)
         self.cwd = cwd
         self.env = dict(env)
+
+    @property
+    def brief_argv(self) -> list[str]:
+        """The command's beginning, as far as a list has room for it."""
+        return _brief(self.argv)
+
+    @property
+    def brief_cwd(self) -> str:
+        """The directory's beginning."""
+        return self.cwd[:LONGEST_SHOWN]
 
     @property
     def name(self) -> str:
@@ -111,3 +124,15 @@ async def spawn_on_terminal(program: Program, terminal: int) -> trio.Process:
         )
     except OSError as error:
         raise Busy(f"{program.name} cannot be started: {error.strerror}") from None
+
+
+def _brief(argv: list[str]) -> list[str]:
+    """Return a command's beginning, as far as a list has room for it."""
+    shown: list[str] = []
+    left = LONGEST_SHOWN
+    for part in argv:
+        if len(part) >= left:
+            return [*shown, part[: left - 1] + "…"]
+        shown.append(part)
+        left -= len(part) + 1
+    return shown

@@ -10,6 +10,8 @@ from loopsy_core.wire import CHUNK, Resized, Typed, Viewers
 from .pacing import Pacing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from loopsy_core.links import Asked
 
 __all__ = ["Viewer"]
@@ -55,6 +57,12 @@ class Viewer:
         self._told = typed
         self._marks = deque(marks, MAX_MARKS)
         self._news = None
+
+    def resume(self, offset: int, typed: int, resizes: Iterable[tuple[int, Resized]]) -> Resized:
+        """Stand at `offset` again; return the size there, of all that there were, oldest first."""
+        size = [resized for at, resized in resizes if at <= offset][-1]
+        self.begin(offset, typed, [(at, resized) for at, resized in resizes if at > offset])
+        return size
 
     def mark(self, offset: int, resized: Resized) -> None:
         """Remember that the terminal changed its size at `offset` of the output."""

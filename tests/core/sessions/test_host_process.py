@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from loopsy_core.client import Attached, Client, open_client, start_daemon
-from loopsy_core.errors import Gone, NotFound
+from loopsy_core.errors import Gone
+from loopsy_core.sessions.records import Records
 from tests.world import PATIENCE, eventually, holder_of
 
 if TYPE_CHECKING:
@@ -92,20 +93,20 @@ async def test_a_killed_host_is_missed_and_the_next_start_has_a_new_one(home: Ho
     with trio.fail_after(PATIENCE):
         async with running_node(home) as (_, client):
             session = await client.start(["sh", "-c", "echo $$; exec cat"])
+            await eventually(Records(home.sessions).any)
             host = holder_of(home.host_lock)
             assert host is not None
             async with client.attach(session.id, cols=80, rows=24) as (attached, _):
                 os.kill(host, signal.SIGKILL)
                 with pytest.raises(Gone):
                     await until(attached, b"anything more")
-            await eventually(lambda: holder_of(home.host_lock) is None)
-            assert await client.sessions() == []
-            assert (await client.status()).sessions == 0
-            with pytest.raises(NotFound, match="there is no session on this machine"):
-                await client.end_session(session.id)
-            again = await client.start(["cat"])
+            [lost] = await client.sessions()
             assert holder_of(home.host_lock) not in (None, host)
-            assert [each.id for each in await client.sessions()] == [again.id]
+            assert (lost.id, lost.alive, lost.exit_code) == (session.id, False, None)
+            assert lost.lost is not None
+            assert (await client.status()).sessions == 0
+            again = await client.start(["cat"])
+            assert [each.id for each in await client.sessions()] == [lost.id, again.id]
             await client.end_session(again.id)
 
 

@@ -1,0 +1,93 @@
+"""Watching the session host: what happens to sessions is published; one that dies is missed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from loopsy_core.errors import Gone, LoopsyError
+from loopsy_core.kit import one_error
+from loopsy_core.links import open_conversation
+from loopsy_core.wire import Item, SessionEnded, SessionList, SessionStarted, WatchSessions, decode
+
+if TYPE_CHECKING:
+    from loopsy_core.kit import Broadcast
+    from loopsy_core.links import Call
+    from loopsy_core.sessions import HostStarter
+    from loopsy_core.wire import Event, SessionInfo
+
+__all__ = ["watch_sessions"]
+
+PAUSE: Final = 1.0
+"""Seconds before a host that could not be started is tried again."""
+
+QUIET: Final = 10.0
+"""Seconds for which a host is watched in which nothing runs: what was asked may be about to."""
+
+_log = logging.getLogger("loopsy.sessions")
+
+
+async def watch_sessions(hosts: HostStarter, events: Broadcast[Event]) -> None:
+    """Watch the host for ever, whenever there is one in which something runs.
+
+    One that dies is followed by another, which knows what the sessions showed last.
+    """
+    watch = _Watch(events)
+    async for _ in hosts.needed.changes():
+        while True:
+            try:
+                channel = await hosts.connect(start=watch.running > 0)
+                if channel is None:
+                    break
+                with one_error():
+                    async with (
+                        open_conversation(channel, opener=True) as conversation,
+                        conversation.open_call(WatchSessions()) as call,
+                    ):
+                        await _follow(call, watch)
+                    break
+            except Gone as error:
+                _log.info("the session host is gone: %s", error)
+                if not watch.running:
+                    break
+            except LoopsyError as error:
+                _log.warning("%s", error)
+                await trio.sleep(PAUSE)
+
+
+async def _follow(call: Call, watch: _Watch) -> None:
+    """Follow what a host tells until nothing has run there for a while."""
+    while True:
+        piece = None
+        # A host that is watched for ever could not leave when it is idle.
+        with trio.move_on_after(float("inf") if watch.running else QUIET):
+            piece = await call.receive()
+        if piece is None:
+            return
+        if isinstance(piece, Item):
+            watch.look(decode(piece.value, SessionList).sessions)
+
+
+class _Watch:
+    """What was seen last."""
+
+    def __init__(self, events: Broadcast[Event]) -> None:
+        self._events = events
+        self._alive: dict[str, bool] = {}
+
+    @property
+    def running(self) -> int:
+        """How many sessions ran when we looked last."""
+        return sum(self._alive.values())
+
+    def look(self, sessions: list[SessionInfo]) -> None:
+        """Compare with what was there before, and publish what has happened."""
+        for info in sessions:
+            before = self._alive.get(info.id)
+            if before is None and info.alive:
+                self._events.publish(SessionStarted(info.id, info.name, info.kind))
+            if before and not info.alive:
+                self._events.publish(SessionEnded(info.id, info.name, info.exit_code, info.lost))
+        self._alive = {info.id: info.alive for info in sessions}

@@ -1,0 +1,167 @@
+"""What sessions showed outlives their host, also one that was killed in the middle of its work."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from loopsy_core.client import Client, Drawn, open_client, start_daemon
+from loopsy_core.errors import Gone, NotFound
+from loopsy_core.sessions.records import Record, Records
+from loopsy_core.wire import (
+    Ended,
+    RemoveSession,
+    SessionEnded,
+    SessionInfo,
+    SessionStarted,
+    ShowScreen,
+)
+from tests.machine import running_node, temporary_home
+from tests.world import PATIENCE, eventually, holder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from loopsy_core.home import Home
+    from loopsy_core.wire import Event
+
+
+@pytest.fixture
+def home() -> Generator[Home]:
+    with temporary_home() as home:
+        yield home
+
+
+def record(session_id: str, *, created_at: float = 1.0, alive: bool = True) -> Record:
+    info = SessionInfo(
+        id=session_id,
+        name="pet",
+        kind="shell",
+        alive=alive,
+        created_at=created_at,
+        cols=80,
+        rows=24,
+        viewers=0,
+        title="",
+        exit_code=None,
+        argv=["cat"],
+        cwd="/",
+    )
+    return Record(info, b"what it showed")
+
+
+async def screen_says(client: Client, session: str, text: str) -> None:
+    """Wait until `text` stands on the screen of `session`."""
+    while text not in "\n".join((await client.ask(ShowScreen(session=session))).lines):
+        pass
+
+
+async def recorded(home: Home, text: bytes) -> None:
+    """Wait until `text` is on disk."""
+    records = Records(home.sessions)
+    await eventually(lambda: any(text in each.picture for each in records.read_all()))
+
+
+async def test_a_session_whose_host_was_killed_is_lost_with_its_last_screen(home: Home) -> None:
+    happened: list[Event] = []
+    with trio.fail_after(PATIENCE):
+        async with running_node(home) as client, trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                async with client.watch_events() as events:
+                    async for event in events:
+                        happened.append(event)  # noqa: PERF401 - each is to be seen at once
+
+            nursery.start_soon(watch)
+            script = "printf 'all is \\033[31mred'; exec cat"
+            session = await client.start(["sh", "-c", script], name="pet")
+            await screen_says(client, "pet", "all is red")
+            await recorded(home, b"red")
+            host = holder_of(home.host_lock)
+            assert host is not None
+            os.kill(host, signal.SIGKILL)
+            # Nobody asks: the node itself misses the host, and starts another.
+            await eventually(lambda: any(isinstance(event, SessionEnded) for event in happened))
+            assert SessionStarted(session.id, "pet", "shell") in happened
+            assert holder_of(home.host_lock) not in (None, host)
+            [lost] = await client.sessions()
+            assert lost.lost is not None
+            assert SessionEnded(session.id, "pet", None, lost.lost) in happened
+            async with client.attach("pet", cols=80, rows=24) as (attached, drawn):
+                assert isinstance(drawn, Drawn)
+                assert b"all is" in drawn.vt
+                while not isinstance(shown := await attached.receive(), Ended):
+                    pass
+                assert shown.exit_code is None
+            await client.ask(RemoveSession(session="pet"))
+            assert await client.sessions() == []
+            assert Records(home.sessions).read_all() == []
+            nursery.cancel_scope.cancel()
+
+
+async def test_how_a_session_ended_is_known_after_its_host_has_left(home: Home) -> None:
+    with trio.fail_after(PATIENCE):
+        pid = await start_daemon(home)
+        async with open_client(home) as client:
+            await client.start(["sh", "-c", "echo bye; exit 3"], name="pet")
+            while (await client.sessions())[0].alive:
+                pass
+        host = holder_of(home.host_lock)
+        assert host is not None
+        for process in (pid, host):
+            os.kill(process, signal.SIGTERM)
+        await eventually(lambda: holder_of(home.host_lock) is None)
+        await trio.to_thread.run_sync(os.waitpid, pid, 0)
+        async with running_node(home) as client:
+            [ended] = await client.sessions()
+            assert (ended.alive, ended.exit_code, ended.lost) == (False, 3, None)
+            assert ended.ended_at is not None
+            await screen_says(client, "pet", "bye")
+
+
+async def test_no_host_is_started_only_to_say_how_the_node_is(home: Home) -> None:
+    Records(home.sessions).write(record("0123abcd"))
+    with trio.fail_after(PATIENCE):
+        async with running_node(home) as client:
+            assert (await client.status()).sessions == 0
+            assert holder_of(home.host_lock) is None
+            [found] = await client.sessions()
+            assert found.id == "0123abcd"
+            with pytest.raises((NotFound, Gone)):
+                await client.end_session("nobody")
+
+
+def test_what_is_no_record_is_passed_over_and_left_alone(tmp_path: Path) -> None:
+    records = Records(tmp_path / "sessions")
+    assert records.read_all() == []
+    assert not records.any()
+    records.write(record("00000002", created_at=2.0))
+    records.write(record("00000001", created_at=1.0))
+    whole = (tmp_path / "sessions" / "00000001").read_bytes()
+    for name, content in {
+        "0000000a": b"",
+        "0000000b": whole[:-5],
+        "0000000c": whole,  # another session's
+        "0000000d": b"\xc1" * 100,
+        "notes.txt": b"mine",
+        ".00000001.tmp": whole,
+    }.items():
+        (tmp_path / "sessions" / name).write_bytes(content)
+    (tmp_path / "sessions" / "0000000e").mkdir()
+    assert [each.info.id for each in records.read_all()] == ["00000001", "00000002"]
+    assert (tmp_path / "sessions" / "0000000d").exists()
+    assert (tmp_path / "sessions").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "sessions" / "00000001").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "sessions").write_text("in the way")
+    records = Records(tmp_path / "sessions")
+    records.write(record("00000001"))
+    records.remove("00000001")
+    assert records.read_all() == []
