@@ -14,7 +14,7 @@ from loopsy_core.wire import Nothing, SessionInfo, SessionList, StartSession
 
 from .records import Record, Records
 from .session import Session
-from .spawn import Program, find_program
+from .program import Program, find_program
 
 if TYPE_CHECKING:
     import logging
@@ -45,6 +45,7 @@ class Sessions:
         self._nursery = nursery
         self._records = records
         self._unrecorded = trio.Event()
+        self._recording = trio.Lock()
         self._log = log
         self._sessions: dict[str, Session] = {}
         self._ended: dict[str, Session] = {}  # in the order of their end
@@ -122,11 +123,16 @@ class Sessions:
             await trio.sleep(RECORD_EVERY)
 
     async def _keep_record(self, session: Session) -> None:
-        if self._records is None or not session.unrecorded or session.id not in self._sessions:
-            return
-        await trio.to_thread.run_sync(self._records.write, session.record())
-        if session.id not in self._sessions:
-            self._records.remove(session.id)
+        async with self._recording:  # one after the other: an older one must not come later
+            if self._records is None or not session.unrecorded or session.id not in self._sessions:
+                return
+            try:
+                await trio.to_thread.run_sync(self._records.write, session.record())
+            except trio.Cancelled:
+                session.unrecorded = True  # it may not have begun
+                raise
+            if session.id not in self._sessions:
+                self._records.remove(session.id)
 
     def record_all(self) -> None:
         """Keep on disk how all sessions are, without waiting."""

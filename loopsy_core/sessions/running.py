@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from .child import Child, start_on_terminal
 from .pty import Pty, open_pty
-from .spawn import Program, spawn_on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .program import Program
 
 __all__ = ["Running"]
 
@@ -40,7 +42,7 @@ class Running:
         """Prepare; `take` is called with each piece of output."""
         self._program = program
         self._take = take
-        self._process: trio.Process | None = None
+        self._child: Child | None = None
         self._gone = trio.Event()
         self.pty: Pty | None = None
         """The terminal, while the program runs."""
@@ -48,21 +50,22 @@ class Running:
     async def run(self, cols: int, rows: int, *, task_status: trio.TaskStatus[None]) -> int | None:
         """Start the program, take its output to the end, and return its exit code.
 
-        The code is -N if signal N ended it, None if it does not end. Raises `Busy` before it has
-        started when the machine cannot start it. Cancelled, it hangs up on the program.
+        The code is -N if signal N ended it, None if it does not end. Raises `BadRequest` or `Busy`
+        before it has started when it cannot be started. Cancelled, it hangs up on the program.
         """
         pty, far = open_pty(cols, rows)
         try:
-            self._process = await self._start(far)
+            child = self._child = self._start(far)
             self.pty = pty
             task_status.started()
             try:
-                await self._take_all(pty, far, self._process)
+                await self._take_all(pty, far, child)
             finally:
                 self._signal(signal.SIGHUP)
                 with trio.move_on_after(GOODBYE, shield=True):
-                    await self._process.wait()  # when we are cancelled; else it has ended already
-            return self._process.returncode
+                    await child.wait()  # when we are cancelled; else it has ended already
+                child.close()
+            return child.returncode
         finally:
             self.pty = None
             self._gone.set()
@@ -78,18 +81,18 @@ class Running:
             self._signal(signal.SIGKILL)
             await self._gone.wait()
 
-    async def _start(self, far: int) -> trio.Process:
+    def _start(self, far: int) -> Child:
         try:
-            return await spawn_on_terminal(self._program, far)
+            return start_on_terminal(self._program, far)
         except BaseException:
             os.close(far)
             raise
 
-    async def _take_all(self, pty: Pty, far: int, process: trio.Process) -> None:
+    async def _take_all(self, pty: Pty, far: int, child: Child) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._take_output, pty)
-                await process.wait()
+                await child.wait()
                 nursery.cancel_scope.cancel()
         finally:
             # Not before: a program may let go of its terminal, and open it again later to ask for
@@ -123,11 +126,11 @@ class Running:
             left -= len(data)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is None or self._process.returncode is not None:
+        if self._child is None or self._child.returncode is not None:
             return
         # The child leads its own session, so its pid names its process group too; a shell's job
         # in front has a group of its own.
-        groups = {self._process.pid}
+        groups = {self._child.pid}
         if self.pty is not None and (front := self.pty.foreground_group) is not None:
             groups.add(front)
         for group in groups:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from loopsy_core.links import Asked
 
-    from .spawn import Program
+    from .program import Program
 
 __all__ = ["Session"]
 

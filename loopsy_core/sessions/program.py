@@ -1,4 +1,4 @@
-"""Starting a program on a terminal of its own, from a process that may have threads."""
+"""What a session is to run: found and checked before anything is started."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import trio
-
-from loopsy_core.errors import BadRequest, Busy
+from loopsy_core.errors import BadRequest
 
 from .agents import without_guards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Program", "find_program", "spawn_on_terminal"]
-
-# A fresh session leader that opens a terminal owns it; no Python runs between fork and exec.
-_ADOPT_TTY: Final = 'exec <>"$0" >&0 2>&1; exec "$@"'
+__all__ = ["Program", "find_program"]
 
 LONGEST_SHOWN: Final = 256
 """Characters of a command, or of its directory, in a list: it has to fit one message."""
@@ -105,25 +100,6 @@ def _executable(name: str, cwd: str, env: Mapping[str, str]) -> str:
         why = "may not be executed" if exists else "is not to be found"
         raise BadRequest(f"the program {name!r} {why} on this machine")
     return found if Path(found).is_absolute() else str(Path(cwd, found))
-
-
-async def spawn_on_terminal(program: Program, terminal: int) -> trio.Process:
-    """Start `program` with the terminal `terminal` (a descriptor) as its own.
-
-    Raises `Busy` when the machine cannot start another process.
-    """
-    try:
-        return await trio.lowlevel.open_process(
-            ["/bin/sh", "-c", _ADOPT_TTY, os.ttyname(terminal), *program.argv],
-            cwd=program.cwd,
-            env=program.env,
-            start_new_session=True,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-        )
-    except OSError as error:
-        raise Busy(f"{program.name} cannot be started: {error.strerror}") from None
 
 
 def _brief(argv: list[str]) -> list[str]:
