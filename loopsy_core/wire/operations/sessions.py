@@ -216,3 +216,5 @@ class AttachSession(Operation[AttachReply], frozen=True, kw_only=True):
     typed: Offset = 0
     name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
     """Who looks, for the other viewers; a node says here whom it knows the asker to be."""
+    all_output: bool = False
+    """Whether this viewer reads the output rather than showing it, and wants every byte of it."""
