@@ -12,9 +12,9 @@ from loopsy_core.errors import BadRequest, Busy, NotFound
 from loopsy_core.kit import Watched, contained, one_error
 from loopsy_core.wire import Nothing, SessionInfo, SessionList, StartSession
 
+from .program import Program, find_program
 from .records import Record, Records
 from .session import Session
-from .program import Program, find_program
 
 if TYPE_CHECKING:
     import logging
@@ -253,17 +253,18 @@ async def open_sessions(
 
     What they show is kept in `folder`, and what a former host left there is taken up.
     """
-    async with trio.open_nursery() as nursery:
-        if folder is None:
-            sessions = Sessions(nursery, log)
-        else:
-            records = Records(folder)
+    records = None if folder is None else Records(folder)
+    sessions: Sessions | None = None
+    try:
+        async with trio.open_nursery() as nursery:
             sessions = Sessions(nursery, log, records)
-            for record in records.read_all():
+            for record in [] if records is None else records.read_all():
                 sessions.revive(record)
             nursery.start_soon(sessions.keep_records)
-        try:
-            yield sessions
-        finally:
-            nursery.cancel_scope.cancel()
-    sessions.record_all()
+            try:
+                yield sessions
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        if sessions is not None:
+            sessions.record_all()  # also how those ended that we have just hung up on
