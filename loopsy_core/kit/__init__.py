@@ -5,6 +5,7 @@ from __future__ import annotations
 from .broadcast import Broadcast, Missed, Subscription
 from .byte_log import ByteLog, Lagged
 from .database import Database, open_database
+from .descriptors import inheritable, limit_as_at_first, raise_limit
 from .detached import Detached, open_detached
 from .keep import Backoff, contained, keep_running, one_error
 from .pace import Buckets, TokenBucket, Window
@@ -25,8 +26,11 @@ __all__ = [
     "Watched",
     "Window",
     "contained",
+    "inheritable",
     "keep_running",
+    "limit_as_at_first",
     "one_error",
     "open_database",
     "open_detached",
+    "raise_limit",
 ]
