@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .attached import Attached, Drawn, Shown
 from .client import Client, open_client, open_host_client
 from .daemon import start_daemon
-from .session import Attached, Drawn, Shown
 from .viewing import Viewing
 
 __all__ = [

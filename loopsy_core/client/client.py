@@ -32,7 +32,7 @@ from loopsy_core.wire import (
     decode_event,
 )
 
-from .session import Attached, Drawn, open_attached
+from .attached import Attached, Drawn, open_attached
 from .viewing import Viewing
 
 if TYPE_CHECKING:

@@ -21,15 +21,29 @@ MAX_UNCONFIRMED: Final = 1 << 20
 class Viewing:
     """One viewer of one session, across its connections."""
 
-    def __init__(self, session: str, *, view_only: bool = False, answers: bool = False) -> None:
+    def __init__(
+        self,
+        session: str,
+        *,
+        view_only: bool = False,
+        answers: bool = False,
+        all_output: bool = False,
+        name: str = "",
+    ) -> None:
         """Begin without having seen anything of `session`.
 
         `answers` says that what is shown goes to a real terminal, which answers the program's
-        queries by itself; else the host does.
+        queries by itself; else the host does. With `all_output` nothing is shown but read: all
+        output from the beginning instead of pictures of the screen. `name` is who looks, for
+        the other viewers.
         """
         self.session = session
         self.view_only = view_only
         self.answers = answers
+        self.all_output = all_output
+        self.name = name
+        self.missed = 0
+        """With `all_output`: bytes of output that the host did not have any more."""
         self.connections = 0
         """How many connections it has been shown over; the latest counts, others are void."""
         self._viewer = secrets.token_bytes(16)
@@ -51,12 +65,16 @@ class Viewing:
             epoch=self._epoch,
             offset=None if self._epoch is None or self._screen_spoiled else self._offset,
             typed=self._confirmed,
+            name=self.name,
+            all_output=self.all_output,
         )
 
     def began(self, item: Resumed | Picture) -> bytes:
         """Note where the output goes on; return what was typed and must be sent again."""
-        if isinstance(item, Resumed) and (item.epoch, item.offset) != (self._epoch, self._offset):
+        if isinstance(item, Resumed) and not self._goes_on(item):
             raise ProtocolViolation("the host resumes from where we never were")
+        if self.all_output and self._epoch in (None, item.epoch):
+            self.missed += item.offset - self._offset
         if item.epoch != self._epoch and self._epoch is not None:
             self._confirmed, self._unconfirmed = item.typed, bytearray()
         self._epoch = item.epoch
@@ -64,6 +82,12 @@ class Viewing:
         self._screen_spoiled = False
         self.confirmed(Typed(item.typed))
         return bytes(self._unconfirmed)
+
+    def _goes_on(self, item: Resumed) -> bool:
+        """Whether the host goes on where we are or, for a reader, behind what it has lost."""
+        if self.all_output:
+            return item.epoch == (self._epoch or item.epoch) and item.offset >= self._offset
+        return (item.epoch, item.offset) == (self._epoch, self._offset)
 
     def shown(self, data: bytes) -> None:
         """Note that output was taken over; from now on it will not come again."""
@@ -73,9 +97,14 @@ class Viewing:
         """Note that what was shown is no longer on the screen: next time it is drawn whole."""
         self._screen_spoiled = True
 
+    @property
+    def room(self) -> int:
+        """How many more bytes may be typed before the session has some of them."""
+        return MAX_UNCONFIRMED - len(self._unconfirmed)
+
     def typed(self, data: bytes) -> None:
         """Note what is about to be sent; raises `Busy` when too much is unconfirmed."""
-        if len(self._unconfirmed) + len(data) > MAX_UNCONFIRMED:
+        if len(data) > self.room:
             raise Busy("too much was typed that the session has not taken yet")
         self._unconfirmed += data
 

@@ -238,24 +238,18 @@ class Session:
 
     async def attach(self, asked: Asked, request: AttachSession) -> AttachReply:
         """Show the session over `asked` until it ends; cancelled, the viewer has left."""
-        viewer = Viewer(
-            request.viewer,
-            request.name,
-            request.cols,
-            request.rows,
-            may_type=not request.view_only,
-            answers=request.answers,
-        )
-        self._audience.join(request.viewer, viewer)
+        viewer = Viewer(request)
+        self._audience.join(viewer.id, viewer)
+        self._audience.typed(viewer.id, request.typed)
         self._audience_changed()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._hear, asked, request.viewer, viewer)
-                typed = self._audience.typed(request.viewer, request.typed)
-                await self._show(asked, viewer, request, typed)
+                nursery.start_soon(self._hear, asked, viewer)
+                await self._begin(asked, viewer, self._resume_at(request))
+                await self._show(asked, viewer)
                 nursery.cancel_scope.cancel()
         finally:
-            if self._audience.leave(request.viewer, viewer):
+            if self._audience.leave(viewer.id, viewer):
                 self._audience_changed()
         return AttachReply(self._exit_code)
 
@@ -266,23 +260,17 @@ class Session:
         self._news.unpark_all()
         self._on_change()
 
-    async def _show(self, asked: Asked, viewer: Viewer, request: AttachSession, typed: int) -> None:
-        if not self._can_resume(request):
-            await self._send_picture(asked, viewer)
-        else:
-            assert request.offset is not None
-            size = viewer.resume(request.offset, typed, self._resizes)
-            await asked.send_item(
-                Resumed(self._epoch, request.offset, typed, size.cols, size.rows, self._title)
-            )
+    async def _show(self, asked: Asked, viewer: Viewer) -> None:
         while True:
-            if not self._audience.has(request.viewer, viewer):
+            if not self._audience.has(viewer.id, viewer):
                 raise Gone("the viewer has reconnected")
             try:
                 if await self._show_next(asked, viewer):
                     return
             except Lagged:
-                await self._send_picture(asked, viewer)
+                # Who reads goes on in the middle: at the beginning it would lag again at once.
+                middle = (self._log.start + self._log.end) // 2
+                await self._begin(asked, viewer, middle if viewer.all_output else None)
 
     async def _show_next(self, asked: Asked, viewer: Viewer) -> bool:
         """Send the viewer one thing, or wait for one; return whether that was the end."""
@@ -318,12 +306,26 @@ class Session:
                 viewer.waiting = None
         return False
 
-    def _can_resume(self, request: AttachSession) -> bool:
-        return (
-            request.epoch == self._epoch
-            and request.offset is not None
-            and self._log.start <= request.offset <= self._log.end
-            and self._resizes[0][0] <= request.offset
+    def _resume_at(self, request: AttachSession) -> int | None:
+        """Return where the output goes on for whoever asks, None if it takes a picture."""
+        offset = request.offset if request.epoch == self._epoch else None
+        if request.all_output and request.epoch is None and (self._log.end or self.alive):
+            offset = 0
+        if offset is None or offset > self._log.end:
+            return None
+        if request.all_output:
+            return max(offset, self._log.start)
+        return offset if offset >= max(self._log.start, self._resizes[0][0]) else None
+
+    async def _begin(self, asked: Asked, viewer: Viewer, offset: int | None) -> None:
+        """Let the output go on at `offset`, or else behind a picture of the screen."""
+        if offset is None:
+            await self._send_picture(asked, viewer)
+            return
+        typed = self._audience.typed(viewer.id)
+        size = viewer.resume(offset, typed, self._resizes)
+        await asked.send_item(
+            Resumed(self._epoch, offset, typed, size.cols, size.rows, self._title)
         )
 
     async def _send_picture(
@@ -342,35 +344,34 @@ class Session:
         )
         await asked.send(picture)
 
-    async def _hear(self, asked: Asked, viewer_id: bytes, viewer: Viewer) -> None:
+    async def _hear(self, asked: Asked, viewer: Viewer) -> None:
         """Take what the viewer types and wishes."""
         while (piece := await asked.receive()) is not None:
             if not isinstance(piece, bytes):
                 wish = decode_viewer_item(piece.value)
                 viewer.cols, viewer.rows = wish.cols, wish.rows
-                if isinstance(wish, Claim) and self._audience.has(viewer_id, viewer):
-                    self._claim(viewer_id)
+                if isinstance(wish, Claim):
+                    self._claim(viewer)
                 self._settle_size()
             elif not viewer.may_type:
                 raise Refused("this viewer may look but not type")
             else:
-                await self._type(viewer_id, viewer, piece)
+                await self._type(viewer, piece)
         # It leaves, and wants to know that nothing of it was lost on the way.
-        viewer.note_typed(self._audience.typed(viewer_id), tell=True)
+        viewer.note_typed(self._audience.typed(viewer.id), tell=True)
         self._news.unpark_all()
 
-    def _claim(self, viewer_id: bytes) -> None:
-        if self._audience.claim(viewer_id):
+    def _claim(self, viewer: Viewer) -> None:
+        if self._audience.has(viewer.id, viewer) and self._audience.claim(viewer.id):
             self._audience_changed()
 
-    async def _type(self, viewer_id: bytes, viewer: Viewer, data: bytes) -> None:
-        if self._audience.has(viewer_id, viewer):
-            self._claim(viewer_id)
-        viewer.hurry = True
+    async def _type(self, viewer: Viewer, data: bytes) -> None:
+        self._claim(viewer)
+        viewer.hurry = not viewer.all_output
         view = memoryview(data)
         async with self._input_lock:  # what one viewer types at once stays together
             while view:
-                if not self._audience.has(viewer_id, viewer):
+                if not self._audience.has(viewer.id, viewer):
                     raise Gone("the viewer has reconnected")
                 pty = self._running.pty
                 written = len(view) if pty is None else pty.write_some_nowait(view)
@@ -381,7 +382,7 @@ class Session:
                 view = view[written:]
                 # Looked at, written and counted with no await between: exactly once, also when
                 # the viewer has come back meanwhile and was told the count.
-                if viewer.note_typed(self._audience.count(viewer_id, written)):
+                if viewer.note_typed(self._audience.count(viewer.id, written)):
                     self._news.unpark_all()
 
     def _settle_size(self) -> None:

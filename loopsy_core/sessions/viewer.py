@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from loopsy_core.links import Asked
+    from loopsy_core.wire import AttachSession
 
 __all__ = ["Viewer"]
 
@@ -26,19 +27,17 @@ MAX_MARKS: Final = 256
 class Viewer:
     """Pure state; the session moves it, the attached call reads it."""
 
-    def __init__(
-        self, viewer_id: bytes, name: str, cols: int, rows: int, *, may_type: bool, answers: bool
-    ) -> None:
-        """A viewer that would like a terminal of this size.
-
-        `answers` says that its terminal answers the program's queries by itself.
-        """
-        self.id = viewer_id
-        self.name = name
-        self.cols = cols
-        self.rows = rows
-        self.may_type = may_type
-        self.answers = answers and may_type
+    def __init__(self, request: AttachSession) -> None:
+        """Begin as whoever asked `request`."""
+        self.id = request.viewer
+        self.name = request.name
+        self.cols = request.cols
+        self.rows = request.rows
+        self.may_type = not request.view_only
+        self.answers = request.answers and self.may_type
+        """Whether its terminal answers the program's queries by itself."""
+        self.all_output = request.all_output
+        """Whether it reads the output rather than showing it, and wants all of it."""
         self.pacing = Pacing()
         self.hurry = False
         """Whether it has typed, and would like to see soon what comes of it."""
@@ -60,9 +59,10 @@ class Viewer:
 
     def resume(self, offset: int, typed: int, resizes: Iterable[tuple[int, Resized]]) -> Resized:
         """Stand at `offset` again; return the size there, of all that there were, oldest first."""
-        size = [resized for at, resized in resizes if at <= offset][-1]
-        self.begin(offset, typed, [(at, resized) for at, resized in resizes if at > offset])
-        return size
+        marks = list(resizes)
+        before = [resized for at, resized in marks if at <= offset] or [marks[0][1]]
+        self.begin(offset, typed, [(at, resized) for at, resized in marks if at > offset])
+        return before[-1]
 
     def mark(self, offset: int, resized: Resized) -> None:
         """Remember that the terminal changed its size at `offset` of the output."""

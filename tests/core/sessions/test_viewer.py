@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from loopsy_core.sessions.pacing import SLOW, SLOW_WINDOW, Pacing
 from loopsy_core.sessions.viewer import Viewer
-from loopsy_core.wire import WINDOW, Resized, Viewers
+from loopsy_core.wire import WINDOW, AttachSession, Resized, Viewers
 
 if TYPE_CHECKING:
     from loopsy_core.links import Asked
@@ -24,7 +24,7 @@ class Line:
 
 
 def waiting() -> tuple[Viewer, Line]:
-    viewer = Viewer(bytes(16), "desk", 80, 24, may_type=True, answers=False)
+    viewer = Viewer(AttachSession(session="s", viewer=bytes(16), cols=80, rows=24, name="desk"))
     viewer.begin(100, 0, [])
     line = Line()
     viewer.waiting = cast("Asked", line)

@@ -1,4 +1,4 @@
-"""A session seen from outside: its screen and output as they come, and typing into it."""
+"""One connection's view of a session: its screen and output as they come, and typing into it."""
 
 from __future__ import annotations
 
@@ -70,26 +70,37 @@ class Attached:
         Raises `Gone` when the connection is lost: open again with the same `Viewing` and
         nothing is missing.
         """
+        while True:
+            heard = await self.hear()
+            if heard is not None and not isinstance(heard, Typed):
+                return heard
+
+    async def hear(self) -> Shown | Typed | None:
+        """Wait for the next thing that the host says, also for what is not to be shown.
+
+        That is how much of what was typed it has; None stands for all else.
+        """
         if self._drawing is not None:
             return await self._draw()
-        while True:
-            piece = await self._call.receive()
-            if piece is None:
-                raise ProtocolViolation("the host stopped without saying why")
-            if isinstance(piece, bytes):
-                self._viewing.shown(piece)
-                return piece
-            item = decode_attached(piece.value)
-            match item:
-                case Picture():
-                    self._drawing = item
-                    return await self._draw()
-                case Resized() | Viewers() | Ended():
-                    return item
-                case Typed():
-                    self._viewing.confirmed(item)
-                case Resumed():
+        piece = await self._call.receive()
+        if piece is None:
+            raise ProtocolViolation("the host stopped without saying why")
+        if isinstance(piece, bytes):
+            self._viewing.shown(piece)
+            return piece
+        item = decode_attached(piece.value)
+        match item:
+            case Picture():
+                self._drawing = item
+                return await self._draw()
+            case Resumed():
+                if not self._viewing.all_output:
                     raise ProtocolViolation("the host resumes in the middle of the stream")
+                self._viewing.began(item)
+                return None
+            case Typed():
+                self._viewing.confirmed(item)
+        return item
 
     async def begin(self) -> Drawn | None:
         """Wait for the first item: a whole screen, or None when the output just goes on."""
@@ -107,7 +118,7 @@ class Attached:
             case _:
                 raise ProtocolViolation("the host began with something else than its screen")
         self._sent = item.typed
-        await self._send_typed()
+        await self.send_typed()
         return drawn
 
     async def type(self, data: bytes) -> None:
@@ -116,8 +127,18 @@ class Attached:
         Cancelled, it is typed all the same: what was not sent yet goes ahead of what comes next.
         """
         self._viewing.typed(data)
-        await self._send_typed()
+        await self.send_typed()
         await trio.lowlevel.checkpoint()  # afterwards: nobody is to wait for us meanwhile
+
+    async def send_typed(self) -> None:
+        """Send what the `Viewing` has noted as typed and was not sent yet; not a checkpoint."""
+        # Whoever waits for room here sends what is next then, so tasks that type at the same time
+        # never change the order in which `viewing` has it.
+        while self._sent < self._viewing.typed_total:
+            room = min(await self._call.wait_room(), CHUNK)
+            if piece := self._viewing.typed_after(self._sent, room):
+                self._call.send_nowait(piece)
+                self._sent += len(piece)
 
     async def wish_size(self, cols: int, rows: int) -> None:
         """Tell which size, in cells, this viewer would like the terminal to have.
@@ -141,7 +162,7 @@ class Attached:
         What is shown meanwhile is passed over: a later view of the same `Viewing` begins with
         a whole screen. Raises `Gone` when the connection is lost first.
         """
-        await self._send_typed()
+        await self.send_typed()
         self._call.end()
         while not self.flushed:
             piece = await self._call.receive()
@@ -172,15 +193,6 @@ class Attached:
         # In the middle of the stream it only acknowledges: what is under way is not sent again.
         self._viewing.began(item)
         return Drawn(vt, item.cols, item.rows, item.title)
-
-    async def _send_typed(self) -> None:
-        # Whoever waits for room here sends what is next then, so tasks that type at the same time
-        # never change the order in which `viewing` has it.
-        while self._sent < self._viewing.typed_total:
-            room = min(await self._call.wait_room(), CHUNK)
-            if piece := self._viewing.typed_after(self._sent, room):
-                self._call.send_nowait(piece)
-                self._sent += len(piece)
 
 
 @asynccontextmanager
