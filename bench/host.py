@@ -55,7 +55,7 @@ async def flood(home: Home, client: Client) -> tuple[float, float]:
     before = most = host_memory(home)
     session = await client.start(["sh", "-c", FLOOD])
     began = time.perf_counter()
-    while any(each.id == session.id and each.alive for each in await client.sessions()):  # noqa: ASYNC110
+    while any(each.id == session.id and each.alive for each in await client.sessions()):
         most = max(most, host_memory(home))
         await trio.sleep(0.05)
     return time.perf_counter() - began, most - before
