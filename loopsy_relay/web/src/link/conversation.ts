@@ -24,6 +24,8 @@ export class Disconnected extends Error {
   }
 }
 
+export type Params = Readonly<Record<string, unknown>>;
+
 /** Who is told what happens in a call. After one of the last two nothing more comes. */
 export interface CallListener {
   data?(bytes: Uint8Array): void;
@@ -54,14 +56,23 @@ export class Conversation {
   /** `send` takes messages for the other side, in order. */
   constructor(private readonly send: (message: Uint8Array) => void) {}
 
-  /** The result of one call. Rejects with CallFault or Disconnected. */
-  ask(op: string, params: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
+  /**
+   * The result of one call. Rejects with CallFault or Disconnected; or, once `signal` has been
+   * aborted, with its reason, and the node is told that the answer is no longer wanted.
+   */
+  ask(op: string, params: Params = {}, signal?: AbortSignal): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.open(op, params, { answered: resolve, faulted: reject });
+      signal?.throwIfAborted();
+      const call = this.open(op, params, { answered: resolve, faulted: reject });
+      const abort = (): void => {
+        call.drop();
+        reject(signal?.reason as Error);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
     });
   }
 
-  open(op: string, params: Readonly<Record<string, unknown>>, listener: CallListener): OpenCall {
+  open(op: string, params: Params, listener: CallListener): OpenCall {
     if (this.over) {
       queueMicrotask(() => listener.faulted(new Disconnected()));
       return CLOSED_CALL;

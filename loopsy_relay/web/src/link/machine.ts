@@ -8,7 +8,7 @@ import { keyPairOf } from "../wire/noise";
 import { nodeKeyOf, Opening } from "../wire/opening";
 import { readHello, readSessions, type Hello, type SessionInfo } from "../wire/operations";
 import { Connection, dialRelay, type Dial } from "./connection";
-import { CallFault, Disconnected, type Conversation } from "./conversation";
+import { CallFault, Disconnected, type Conversation, type Params } from "./conversation";
 import { BROKEN, type Ending } from "./ending";
 import { Reconnect } from "./reconnect";
 
@@ -60,11 +60,11 @@ export class Machine {
     this.state.set({ at: "closed" });
   }
 
-  /** The result of one call. Rejects with CallFault, or Disconnected when there is no connection. */
-  ask(op: string, params: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
+  /** As `Conversation.ask`; Disconnected also when there is no connection. */
+  ask(op: string, params: Params = {}, signal?: AbortSignal): Promise<unknown> {
     const state = this.state.value;
     if (state.at !== "online") return Promise.reject(new Disconnected());
-    return state.conversation.ask(op, params);
+    return state.conversation.ask(op, params, signal);
   }
 
   private connect(): void {

@@ -8,3 +8,9 @@ export function age(then: number, now: number): string {
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
   return `${Math.floor(seconds / 86_400)} d`;
 }
+
+/** The same in a sentence: "now", "5 min ago". */
+export function ago(then: number, now: number): string {
+  const short = age(then, now);
+  return short === "now" ? short : `${short} ago`;
+}

@@ -45,6 +45,10 @@ export const EyeIcon = (): JSX.Element => (
     <circle cx="12" cy="12" r="2.6" />
   </Icon>
 );
+export const FitIcon = (): JSX.Element => (
+  <Icon><path d="M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5" /></Icon>
+);
+export const PlayIcon = (): JSX.Element => <Icon><path d="M8 5.5v13l10.5-6.5z" /></Icon>;
 export const LoopIcon = (): JSX.Element => (
   <svg class="loop" viewBox="60 160 392 200" fill="none" aria-hidden="true">
     <path

@@ -20,6 +20,14 @@ import { startParams } from "./new_session";
 import { hashOf, parseRoute, replace, SESSIONS } from "./route";
 import { Unavailable } from "./unavailable";
 
+const KINDS = {
+  kinds: [
+    { name: "shell", title: "Shell", installed: true, auto_approve: false },
+    { name: "codex", title: "Codex", installed: false, auto_approve: true },
+    { name: "claude", title: "Claude Code", installed: true, auto_approve: true },
+  ],
+  commands: [{ name: "deploy", argv: ["make", "deploy"], cwd: null }],
+};
 const SECRET = new Uint8Array(16).fill(8);
 let root: HTMLElement;
 
@@ -152,10 +160,105 @@ test("a new session asks for nothing that is not needed", async () => {
   replace({ screen: "new", nodeId: node.id });
   render(<App phone={phone} />, root);
   await vi.waitFor(() => expect((find("start-session") as HTMLButtonElement).disabled).toBe(false));
-  expect(startParams("", " ", "")).toEqual({ argv: null, kind: "shell", name: null, cwd: null, cols: 80, rows: 24 });
-  expect(startParams("b", "~/x", "make all")).toMatchObject({
-    argv: ["/bin/sh", "-lc", "make all"], kind: "custom", name: "b", cwd: "~/x",
+  const nothing = { kind: "shell", line: "", name: "", cwd: " ", approve: false };
+  expect(startParams(nothing)).toEqual({
+    argv: null, kind: "shell", name: null, cwd: null, cols: 80, rows: 24,
+    command: null, auto_approve: false,
   });
+  expect(startParams({ kind: "custom", line: "make all", name: "b", cwd: "~/x", approve: false })).toMatchObject({
+    argv: ["/bin/sh", "-lc", "make all"], kind: "custom", name: "b", cwd: "~/x", command: null,
+  });
+  expect(startParams({ ...nothing, kind: "custom", command: "deploy" })).toMatchObject({
+    argv: null, kind: "custom", command: "deploy",
+  });
+});
+
+/** What the node was asked to start. */
+function started(node: FakeNode): Record<string, unknown>[] {
+  const asked: Record<string, unknown>[] = [];
+  node.ask = (line, { id, op, params }) => {
+    if (op === "sessions.start") asked.push(params as Record<string, unknown>);
+    if (op === "kinds.list") line.calls.answer(id, KINDS);
+    return op === "kinds.list" || op === "sessions.start";
+  };
+  return asked;
+}
+
+async function choose(kind: string): Promise<void> {
+  const radio = (await shown(`kind-${kind}`)) as HTMLInputElement;
+  radio.checked = true;
+  radio.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+test("kinds that are not installed are shown and cannot be chosen; commands start with a tap", async () => {
+  const node = new FakeNode();
+  const asked = started(node);
+  const phone = await paired(node);
+  replace({ screen: "new", nodeId: node.id });
+  render(<App phone={phone} />, root);
+  expect(((await shown("kind-codex")) as HTMLInputElement).disabled).toBe(true);
+  expect((find("kind-claude") as HTMLInputElement).disabled).toBe(false);
+  expect([...root.querySelectorAll<HTMLInputElement>('input[name="kind"]')].map(({ value }) => value)).toEqual([
+    "shell", "claude", "custom", "codex",
+  ]);
+  find("command")!.click();
+  await vi.waitFor(() => expect(asked).toMatchObject([{ kind: "custom", command: "deploy", argv: null }]));
+});
+
+test("an agent that asks nothing waits for the machine's user, and the wait can be ended", async () => {
+  const node = new FakeNode();
+  node.grants = ["view", "type", "approve"];
+  const asked = started(node);
+  const phone = await paired(node);
+  replace({ screen: "new", nodeId: node.id });
+  render(<App phone={phone} />, root);
+  await choose("claude");
+  const approve = (await shown("auto-approve")) as HTMLInputElement;
+  expect(approve.checked).toBe(false);
+  approve.click();
+  await vi.waitFor(() => expect(approve.checked).toBe(true));
+  find("start-session")!.click();
+  expect((await shown("confirming")).textContent).toContain("loopsy approve");
+  expect(asked).toMatchObject([{ kind: "claude", auto_approve: true }]);
+  find("cancel-start")!.click();
+  await shown("start-session");
+  expect(node.line.heard.some(({ type }) => type === "dropped")).toBe(true);
+  expect(find("start-error")).toBeNull();
+});
+
+test("who may not have agents approve by themselves is not offered it, and a refusal is a sentence", async () => {
+  const node = new FakeNode();
+  const asked = started(node);
+  const { ask } = node;
+  node.ask = (line, call) => {
+    const known = ask(line, call);
+    if (call.op === "sessions.start") line.calls.fault(call.id, "refused", "this machine's user has said no");
+    return known;
+  };
+  const phone = await paired(node);
+  replace({ screen: "new", nodeId: node.id });
+  render(<App phone={phone} />, root);
+  await choose("claude");
+  await vi.waitFor(() => expect((find("kind-claude") as HTMLInputElement).checked).toBe(true));
+  expect(find("auto-approve")).toBeNull();
+  find("start-session")!.click();
+  expect((await shown("start-error")).textContent).toBe("This machine's user has said no.");
+  expect(asked).toMatchObject([{ kind: "claude", auto_approve: false }]);
+});
+
+test("a lost session says why, an agent's says what it may do, and both when", async () => {
+  const node = new FakeNode();
+  const ended_at = Date.now() / 1000 - 300;
+  node.sessions = [
+    { ...A_SESSION, kind: "claude", auto_approve: true },
+    { ...A_SESSION, id: "s2", alive: false, lost: "its host had ended first", ended_at },
+  ];
+  render(<App phone={await paired(node)} />, root);
+  await shown("session-row");
+  expect(root.textContent).toContain("claudeauto-approve");
+  expect(root.textContent).toContain("lost: its host had ended first");
+  expect(root.textContent).toContain("5 min ago");
+  expect(find("exit")!.textContent).toBe("lost");
 });
 
 test("settings stay within their limits", async () => {

@@ -4,13 +4,11 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Machine } from "../link/machine";
 import type { SessionInfo } from "../wire/operations";
-import { age } from "./age";
+import { age, ago } from "./age";
 import { Confirm, Dialog } from "./dialog";
 import { AgentIcon, EyeIcon, MoreIcon, ShellIcon } from "./icons";
 import { go, replace, route } from "./route";
-
-/** Kinds of sessions in which an AI agent works. */
-const AGENTS: ReadonlySet<string> = new Set(["claude", "codex", "gemini", "opencode"]);
+import { sentence } from "./words";
 
 type Asked = "nothing" | "menu" | "end" | "remove";
 
@@ -24,10 +22,11 @@ export function SessionRow(props: {
   const { machine, session } = props;
   const [asked, setAsked] = useState<Asked>("nothing");
   const [problem, setProblem] = useState<string | null>(null);
+  const agent = session.kind !== "shell" && session.kind !== "custom";
   const close = (): void => setAsked("nothing");
   const act = (op: "sessions.end" | "sessions.remove"): void => {
     setProblem(null);
-    machine.ask(op, { session: session.id }).catch((error: Error) => setProblem(error.message));
+    machine.ask(op, { session: session.id }).catch((error: Error) => setProblem(sentence(error.message)));
   };
   const open = (): void => {
     const to = { screen: "terminal", nodeId: machine.id, session: session.id } as const;
@@ -45,19 +44,31 @@ export function SessionRow(props: {
           onClick={open}
         >
           <span class={session.alive ? "kind" : "kind over"}>
-            {AGENTS.has(session.kind) ? <AgentIcon /> : <ShellIcon />}
+            {agent ? <AgentIcon /> : <ShellIcon />}
           </span>
           <span class="row-text">
             <span class="row-name">
               <bdi>{session.name}</bdi>
-              {AGENTS.has(session.kind) && <span class="tag">{session.kind}</span>}
+              {agent && <span class="tag">{session.kind}</span>}
+              {session.autoApprove && (
+                <span class="tag warn" title="Its agent approves by itself">
+                  auto-approve
+                </span>
+              )}
             </span>
-            <span class="row-title quiet">
+            <span class={session.lost === null ? "row-title quiet" : "row-title wrong"}>
               <bdi>{subtitle(session)}</bdi>
             </span>
           </span>
           <span class="row-facts quiet">
-            <span>{session.alive ? age(session.createdAt, props.now) : exit(session)}</span>
+            {session.alive ? (
+              <span>{age(session.createdAt, props.now)}</span>
+            ) : (
+              <>
+                <span data-testid="exit">{exit(session)}</span>
+                {session.endedAt !== null && <span>{ago(session.endedAt, props.now)}</span>}
+              </>
+            )}
             {session.viewers > 0 && (
               <span class="viewers" aria-label={`${session.viewers} looking at it`}>
                 <EyeIcon />
@@ -139,11 +150,17 @@ export function SessionRow(props: {
 }
 
 function subtitle(session: SessionInfo): string {
+  if (session.lost !== null) return `lost: ${session.lost}`;
   return session.title || session.argv.join(" ") || session.cwd;
 }
 
 /** How a program ended, in the words of its machine. */
-export function exit({ exitCode }: { readonly exitCode: number | null }): string {
+export function exit(session: {
+  readonly exitCode: number | null;
+  readonly lost?: string | null;
+}): string {
+  const { exitCode, lost } = session;
+  if (lost) return "lost";
   if (exitCode === null) return "ended";
   return exitCode < 0 ? `signal ${-exitCode}` : `exit ${exitCode}`;
 }

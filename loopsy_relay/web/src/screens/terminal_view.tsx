@@ -7,18 +7,22 @@ import { NO_MODIFIERS } from "../session/keys";
 import { Stage } from "../session/stage";
 import type { AttachState } from "../session/attached";
 import { Watched } from "../watched";
+import type { Audience } from "../wire/operations";
 import { usePhone, useWatched } from "./hooks";
-import { BackIcon } from "./icons";
+import { BackIcon, FitIcon } from "./icons";
 import { describe, type Dot } from "./machine_words";
 import { back } from "./route";
 import { exit } from "./session_row";
 import { KeyBar } from "./key_bar";
+import { useCompanyNotice, Viewers } from "./viewers";
+import { sentence } from "./words";
 
 /** How long "Resumed" is shown before it is simply connected, in milliseconds. */
 const RESUMED_FOR = 3_000;
 
 const NO_TITLE = new Watched("");
 const WAITING = new Watched<AttachState>({ at: "waiting" });
+const NOBODY = new Watched<Audience | null>(null);
 const NOT_FULL = new Watched(false);
 const NO_KEYS = new Watched(NO_MODIFIERS);
 
@@ -48,11 +52,14 @@ export function TerminalView(props: {
 
   const title = useWatched(stage?.title ?? NO_TITLE);
   const state = useWatched(stage?.viewing.state ?? WAITING);
+  const audience = useWatched(stage?.viewing.audience ?? NOBODY);
+  const notice = useCompanyNotice(audience);
   const full = useWatched(stage?.viewing.full ?? NOT_FULL);
   const modifiers = useWatched(stage?.modifiers ?? NO_KEYS);
   const info = sessions?.find(({ id }) => id === session);
   const status = useStatus(state, machine, machineState);
   const viewOnly = machineState.at === "online" && !machineState.hello.grants.includes("type");
+  const borrowed = state.at === "live" && audience !== null && !audience.owner;
   useDocumentTitle(title || info?.name || "Terminal");
 
   return (
@@ -66,13 +73,26 @@ export function TerminalView(props: {
             <bdi>{title || info?.name || "Terminal"}</bdi>
           </h1>
           <p class="quiet small" role="status" data-testid="status" data-state={status.name}>
-            <span class={`dot ${status.dot}`} /> {status.text}
+            <span class={`dot ${status.dot}`} /> {status.name === "connected" && notice ? notice : status.text}
             {viewOnly && " · view only"}
+            {state.at === "live" && <Viewers audience={audience} />}
           </p>
         </div>
+        {borrowed && !viewOnly && (
+          <button
+            type="button"
+            class="button compact"
+            aria-label="Fit to this screen"
+            data-testid="claim"
+            onClick={() => stage?.claim()}
+          >
+            <FitIcon />
+            Fit<span class="wide-only"> to this screen</span>
+          </button>
+        )}
       </header>
       {/* The terminal may be smaller than its frame: a tap beside it means it all the same. */}
-      <div ref={frame} class="frame" data-testid="terminal" onClick={() => stage?.focus()} />
+      <div ref={frame} class={borrowed ? "frame borrowed" : "frame"} data-testid="terminal" onClick={() => stage?.focus()} />
       {full && (
         <p class="note bad" role="alert" data-testid="typing-full">
           Too much is waiting to be sent; what you type now is thrown away.
@@ -80,12 +100,12 @@ export function TerminalView(props: {
       )}
       {state.at === "ended" && (
         <p class="note" data-testid="ended">
-          The program has ended ({exit(state)}).
+          {info?.lost ? `Lost: ${sentence(info.lost)}` : `The program has ended (${exit(state)}).`}
         </p>
       )}
       {state.at === "failed" && (
         <p class="note bad" role="alert" data-testid="attach-error">
-          <span>{sentence(state)}</span>
+          <span>{failure(state)}</span>
           {state.code !== "not_found" && (
             <button type="button" class="button compact" onClick={() => stage?.viewing.retry()}>
               Try again
@@ -146,9 +166,9 @@ function useStatus(
   }
 }
 
-function sentence({ code, message }: { readonly code: string; readonly message: string }): string {
+function failure({ code, message }: { readonly code: string; readonly message: string }): string {
   if (code === "not_found") return "This session is gone: it was removed on the machine.";
-  return message;
+  return sentence(message);
 }
 
 function useDocumentTitle(title: string): void {

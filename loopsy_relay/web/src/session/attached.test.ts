@@ -230,6 +230,53 @@ test("only the last wish for a size is sent, and only when it is a new one", () 
   expect(line.items).toEqual([{ type: "resize", cols: 20, rows: 20 }]);
 });
 
+test("who looks is what the host said last, also while the connection is cut", () => {
+  const host = new FakeHost();
+  const attached = new Attached("s", new Paper(), WISH);
+  const call = host.attach(attached.begin(false));
+  expect(attached.audience.value).toBeNull();
+  call.company(["desk", "Phone"], false);
+  deliverAll(call, attached);
+  expect(attached.audience.value).toEqual({ names: ["desk", "Phone"], owner: false });
+  call.company(["Phone"], true);
+  deliverAll(call, attached);
+  attached.cut();
+  expect(attached.audience.value).toEqual({ names: ["Phone"], owner: true });
+  attached.startOver();
+  expect(attached.audience.value).toBeNull();
+});
+
+test("a claim is sent once, with the size that fits now, and instead of a wish", () => {
+  const host = new FakeHost();
+  const attached = new Attached("s", new Paper(), WISH);
+  const call = host.attach(attached.begin(false));
+  deliverAll(call, attached);
+  const line = lineTo(call);
+  attached.claim();
+  attached.wish({ cols: 20, rows: 20 });
+  attached.send({ ...line, item: () => false }); // there is no room for it now
+  attached.send(line);
+  attached.send(line);
+  expect(line.items).toEqual([{ type: "claim", cols: 20, rows: 20 }]);
+  attached.wish({ cols: 21, rows: 20 });
+  attached.send(line);
+  expect(line.items[1]).toEqual({ type: "resize", cols: 21, rows: 20 });
+});
+
+test("a claim that could not be sent before a cut is not made later", () => {
+  const host = new FakeHost();
+  const attached = new Attached("s", new Paper(), WISH);
+  deliverAll(host.attach(attached.begin(false)), attached);
+  attached.claim();
+  attached.cut();
+  attached.claim();
+  const second = host.attach(attached.begin(false));
+  deliverAll(second, attached);
+  const line = lineTo(second);
+  attached.send(line);
+  expect(line.items).toEqual([]);
+});
+
 test("the end is shown after all output, and nothing can be typed afterwards", () => {
   const host = new FakeHost();
   host.print(utf8.encode("bye"));
@@ -265,6 +312,7 @@ describe("is refused:", () => {
       a.item({ type: "ended", exit_code: 0 });
       a.data(Uint8Array.of(1), () => {});
     }],
+    ["viewers that are no names", (a) => a.item({ type: "viewers", names: [7], owner: true })],
     ["an item without a type", (a) => a.item({})],
     ["an item that is text", (a) => a.item("resumed")],
   ];

@@ -5,7 +5,13 @@
 
 import { PIECE_LIMIT } from "../wire/calls";
 import { ProtocolError } from "../wire/codec";
-import { readAttachItem, type AttachParams, type Position, type Size } from "../wire/operations";
+import {
+  readAttachItem,
+  type AttachParams,
+  type Audience,
+  type Position,
+  type Size,
+} from "../wire/operations";
 import { Watched } from "../watched";
 import { TypedLog } from "./typed_log";
 
@@ -48,6 +54,8 @@ export type Typing = "kept" | "full" | "over";
 
 export class Attached {
   readonly state = new Watched<AttachState>({ at: "waiting" });
+  /** Who looks, as the host said it last; null before it has. */
+  readonly audience = new Watched<Audience | null>(null);
   private viewer = crypto.getRandomValues(new Uint8Array(16));
   private typed = new TypedLog();
   /** What is shown completely; null while nothing is, or only half a picture. */
@@ -58,6 +66,7 @@ export class Attached {
   private placed = false;
   private sentTo = 0;
   private wishSent: Size | null = null;
+  private claiming = false;
 
   constructor(
     private readonly session: string,
@@ -114,6 +123,9 @@ export class Attached {
         this.mustBePlaced();
         this.acknowledge(item.total, this.sentTo);
         return;
+      case "viewers":
+        this.audience.set(Object.freeze({ names: item.names, owner: item.owner }));
+        return;
       case "ended":
         this.mustBeLive();
         this.state.set({ at: "ended", exitCode: item.exitCode });
@@ -146,8 +158,11 @@ export class Attached {
     const { at } = this.state.value;
     if (!this.placed || (at !== "live" && at !== "drawing")) return;
     const { cols, rows } = this.wished;
-    if (this.wishSent?.cols !== cols || this.wishSent.rows !== rows) {
-      if (line.item({ type: "resize", cols, rows })) this.wishSent = this.wished;
+    if (this.claiming || this.wishSent?.cols !== cols || this.wishSent.rows !== rows) {
+      if (line.item({ type: this.claiming ? "claim" : "resize", cols, rows })) {
+        this.wishSent = this.wished;
+        this.claiming = false;
+      }
     }
     while (this.sentTo < this.typed.total) {
       const room = Math.min(line.room(), PIECE_LIMIT);
@@ -181,10 +196,17 @@ export class Attached {
     this.wished = size;
   }
 
+  /** The size is to be ours to choose from now on; nothing that would wait for a connection. */
+  claim(): void {
+    const { at } = this.state.value;
+    if (at === "live" || at === "drawing") this.claiming = true;
+  }
+
   /** The connection is gone; `begin` goes on from here. */
   cut(): void {
     const { at } = this.state.value;
     this.placed = false;
+    this.claiming = false;
     this.drawing = null;
     if (at !== "ended" && at !== "failed") this.state.set({ at: "waiting" });
   }
@@ -196,6 +218,7 @@ export class Attached {
 
   faulted(code: string, message: string): void {
     this.placed = false;
+    this.claiming = false;
     this.drawing = null;
     if (this.state.value.at !== "ended") this.state.set({ at: "failed", code, message });
   }
@@ -208,6 +231,7 @@ export class Attached {
     this.drawing = null;
     this.placed = false;
     this.sentTo = 0;
+    this.audience.set(null);
     this.state.set({ at: "waiting" });
   }
 

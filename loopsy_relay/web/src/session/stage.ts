@@ -10,6 +10,8 @@ import { offerText } from "./lines";
 import { followTouch } from "./touch";
 import { Viewing } from "./viewing";
 
+/** So long after its user moved the frame by hand, output does not move it, in milliseconds. */
+const HANDS_OFF = 3_000;
 /** Layouts change in bursts (a keyboard slides in); a program is resized once for each. */
 const SETTLE = 100;
 const utf8 = new TextEncoder();
@@ -21,6 +23,9 @@ export class Stage {
   private readonly emulator: Emulator;
   private readonly endings: (() => void)[] = [];
   private settling: ReturnType<typeof setTimeout> | undefined;
+  private following = 0;
+  private followed = "";
+  private movedByHand = -HANDS_OFF;
 
   /** Show `session` in `frame`, which scrolls if the terminal is larger than it is. */
   constructor(
@@ -44,11 +49,21 @@ export class Stage {
     layout.observe(frame);
     // A terminal of another size, or a larger font, changes what fits as well.
     const size = terminal.onResize(() => this.settle());
+    const cursor = terminal.onCursorMove(() => this.follow());
     const focus = (): void => this.settle();
     frame.addEventListener("focusin", focus);
+    const moved = (event: Event): void => {
+      // A pointer on the frame itself has one of its scrollbars.
+      if (event.type !== "pointerdown" || event.target === frame) this.movedByHand = performance.now();
+    };
+    const hands = ["touchmove", "wheel", "pointerdown"] as const;
+    for (const hand of hands) frame.addEventListener(hand, moved, { passive: true });
     this.endings.push(
       () => layout.disconnect(),
       () => size.dispose(),
+      () => cursor.dispose(),
+      () => cancelAnimationFrame(this.following),
+      () => hands.forEach((hand) => frame.removeEventListener(hand, moved)),
       () => frame.removeEventListener("focusin", focus),
       followTouch(frame, terminal),
       offerText(terminal),
@@ -57,6 +72,12 @@ export class Stage {
 
   focus(): void {
     this.emulator.terminal.focus();
+  }
+
+  /** Have the terminal fit this screen, whoever's it fits now. */
+  claim(): void {
+    const size = this.fit();
+    if (size !== null) this.viewing.claim(size);
   }
 
   apply(options: EmulatorOptions): void {
@@ -80,6 +101,7 @@ export class Stage {
 
   private type(bytes: Uint8Array): void {
     this.viewing.type(bytes);
+    this.movedByHand = -HANDS_OFF;
     this.reveal();
   }
 
@@ -102,11 +124,25 @@ export class Stage {
     const style = getComputedStyle(this.frame);
     const pad = (side: string): number => Number.parseFloat(style.getPropertyValue(side)) || 0;
     const size = this.emulator.fitting(
-      this.frame.clientWidth - pad("padding-left") - pad("padding-right"),
-      this.frame.clientHeight - pad("padding-top") - pad("padding-bottom"),
+      // With its scrollbars: they are there only while another's terminal is larger than the frame.
+      this.frame.offsetWidth - pad("padding-left") - pad("padding-right"),
+      this.frame.offsetHeight - pad("padding-top") - pad("padding-bottom"),
     );
     if (size !== null) rememberFit(size);
     return size;
+  }
+
+  /** Output has moved the cursor: keep it in view, once for each frame that is drawn. */
+  private follow(): void {
+    cancelAnimationFrame(this.following);
+    this.following = requestAnimationFrame(() => {
+      const { cursorX, cursorY } = this.emulator.terminal.buffer.active;
+      const place = `${cursorX},${cursorY}`;
+      // Programs that draw all the time end each drawing where they ended the last.
+      if (place === this.followed) return;
+      this.followed = place;
+      if (performance.now() - this.movedByHand > HANDS_OFF) this.reveal();
+    });
   }
 
   /** Where the terminal is larger than the frame, move the frame to the cursor. */

@@ -4,7 +4,7 @@ import { CallFault, type OpenCall } from "../link/conversation";
 import type { Machine } from "../link/machine";
 import { Watched } from "../watched";
 import { ProtocolError } from "../wire/codec";
-import type { Size } from "../wire/operations";
+import type { Audience, Size } from "../wire/operations";
 import { ANY_INT, Fields } from "../wire/shapes";
 import { Attached, type AttachState, type Screen } from "./attached";
 
@@ -30,6 +30,10 @@ export class Viewing {
     return this.attached.state;
   }
 
+  get audience(): Watched<Audience | null> {
+    return this.attached.audience;
+  }
+
   /** Whether this phone may type here; only known while the machine is online. */
   get viewOnly(): boolean {
     const state = this.machine.state.value;
@@ -45,6 +49,14 @@ export class Viewing {
 
   wish(size: Size): void {
     this.attached.wish(size);
+    this.send();
+  }
+
+  /** Have the terminal fit `size`, whoever it fits now. */
+  claim(size: Size): void {
+    if (this.viewOnly) return;
+    this.attached.wish(size);
+    this.attached.claim();
     this.send();
   }
 

@@ -87,6 +87,11 @@ export class FakeCall {
     if (!this.done) this.queue.push({ item: { type: "typed", total: this.host.typed(this.viewer) } });
   }
 
+  /** Tell who looks. */
+  company(names: readonly string[], owner: boolean): void {
+    if (!this.done) this.queue.push({ item: { type: "viewers", names, owner } });
+  }
+
   type(bytes: Uint8Array): void {
     this.host.take(this.viewer, bytes);
   }

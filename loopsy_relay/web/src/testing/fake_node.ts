@@ -166,6 +166,8 @@ export class FakeNode {
         });
       case "sessions.watch":
         return line.calls.item(id, encode({ sessions: this.sessions }));
+      case "kinds.list":
+        return line.calls.answer(id, { kinds: [], commands: [] });
       case "pairing.forget":
         return line.calls.answer(id, {});
       default:

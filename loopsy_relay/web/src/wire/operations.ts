@@ -30,6 +30,11 @@ export interface SessionInfo extends Size {
   readonly exitCode: number | null;
   readonly argv: readonly string[];
   readonly cwd: string;
+  /** Why its end was not seen; null where it was, or has not come. */
+  readonly lost: string | null;
+  /** Whether its agent was told to approve by itself. */
+  readonly autoApprove: boolean;
+  readonly endedAt: number | null;
 }
 
 export interface StartSession extends Size {
@@ -37,6 +42,29 @@ export interface StartSession extends Size {
   readonly kind: string;
   readonly name: string | null;
   readonly cwd: string | null;
+  /** The custom command to run, instead of `argv`. */
+  readonly command: string | null;
+  readonly auto_approve: boolean;
+}
+
+/** A kind of session that a machine knows: its shell, or an agent. */
+export interface KindInfo {
+  readonly name: string;
+  readonly title: string;
+  readonly installed: boolean;
+  /** Whether it can be told to approve by itself. */
+  readonly autoApprove: boolean;
+}
+
+export interface CommandInfo {
+  readonly name: string;
+  readonly argv: readonly string[];
+  readonly cwd: string | null;
+}
+
+export interface KindList {
+  readonly kinds: readonly KindInfo[];
+  readonly commands: readonly CommandInfo[];
 }
 
 /** What an attach call says about what its viewer has. */
@@ -55,8 +83,16 @@ export type AttachItem =
   | ({ readonly type: "picture"; readonly length: number } & Beginning)
   | ({ readonly type: "resized" } & Size)
   | { readonly type: "typed"; readonly total: number }
+  | ({ readonly type: "viewers" } & Audience)
   | { readonly type: "ended"; readonly exitCode: number | null }
   | { readonly type: "unknown" };
+
+/** Who looks at a session, and whether its size is ours to choose. */
+export interface Audience {
+  /** Everybody, this viewer included, in the order in which they came. */
+  readonly names: readonly string[];
+  readonly owner: boolean;
+}
 
 export interface Beginning extends Size {
   readonly at: Position;
@@ -96,6 +132,37 @@ export function readSession(value: unknown, what = "session"): SessionInfo {
     exitCode: fields.maybe("exit_code", (key) => fields.int(key, ANY_INT)),
     argv: Object.freeze(fields.texts("argv")),
     cwd: line(fields.maybe("cwd", fields.text) ?? ""),
+    lost: fields.maybe("lost", (key) => line(fields.text(key))),
+    autoApprove: fields.maybe("auto_approve", fields.flag) ?? false,
+    endedAt: fields.maybe("ended_at", fields.seconds),
+  });
+}
+
+/** The result of `kinds.list`. */
+export function readKinds(value: unknown): KindList {
+  const fields = new Fields(value, "kinds");
+  return Object.freeze({
+    kinds: Object.freeze(fields.list("kinds", readKind)),
+    commands: Object.freeze(fields.list("commands", readCommand)),
+  });
+}
+
+function readKind(value: unknown, what: string): KindInfo {
+  const fields = new Fields(value, what);
+  return Object.freeze({
+    name: fields.text("name"),
+    title: line(fields.text("title")),
+    installed: fields.flag("installed"),
+    autoApprove: fields.flag("auto_approve"),
+  });
+}
+
+function readCommand(value: unknown, what: string): CommandInfo {
+  const fields = new Fields(value, what);
+  return Object.freeze({
+    name: fields.text("name"),
+    argv: Object.freeze(fields.texts("argv")),
+    cwd: fields.maybe("cwd", fields.text),
   });
 }
 
@@ -122,6 +189,12 @@ export function readAttachItem(value: unknown): AttachItem {
       return { type, ...readSize(fields) };
     case "typed":
       return { type, total: fields.int("total", ANY_COUNT) };
+    case "viewers":
+      return {
+        type,
+        names: Object.freeze(fields.texts("names").map(line)),
+        owner: fields.flag("owner"),
+      };
     case "ended":
       return { type, exitCode: fields.maybe("exit_code", (key) => fields.int(key, ANY_INT)) };
     default:
