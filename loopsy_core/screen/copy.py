@@ -78,8 +78,14 @@ class CopiedScreen:
     keyboard: tuple[int, ...]
     """The stack's flags up to the topmost; more than eight when it was pushed around."""
     pages: list[Page]
+    """All that is visible, at their end; what stands before it is scrollback, too."""
     history: list[Page]
     """Oldest first; empty in a copy without scrollback."""
+
+    def last_rows(self, count: int) -> list[tuple[Page, int]]:
+        """Return the last rows: each as its page and its number there."""
+        rows = [(page, y) for page in self.pages for y in range(len(page.rows))]
+        return rows[-count:]
 
 
 @attrs.frozen
@@ -110,6 +116,11 @@ class Copy:
     screens: dict[bool, CopiedScreen]
     """The alternate one under True, if there ever was one."""
     unfinished: bytes
+
+    @property
+    def visible(self) -> list[tuple[Page, int]]:
+        """The rows that show, as many as there are."""
+        return self.active.last_rows(self.rows)
 
     @property
     def active(self) -> CopiedScreen:

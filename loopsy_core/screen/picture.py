@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .modes import MODES, mode_bytes, mouse_bytes, saved_mode_bytes
-from .rows import CONTINUED, WRAPS, clip, columns_of, draw, ends_in_half, runs_of
-from .window import rows_of
+from .rows import CONTINUED, WRAPS, clip, columns_of, draw, is_half, runs_of
 
 if TYPE_CHECKING:
     from .copy import CopiedScreen, Copy, Cursor, Page
@@ -174,11 +173,7 @@ class _Painter:
 
     def _fill_to_the_edge(self, screen: CopiedScreen, cursor: Cursor, at: tuple[int, int]) -> None:
         """Print the last letter of a full line once more: only that makes the next one wrap."""
-        rows = list(rows_of(screen.pages))
-        if cursor.y >= len(rows):
-            return
-        page, y = rows[cursor.y]
-        runs = runs_of(page, y)
+        runs = runs_of(*screen.last_rows(self._copy.rows)[cursor.y])
         cell = _cell(runs, cursor.x)
         width, text = cell[0], cell[1]
         if width == 2:
@@ -193,16 +188,27 @@ class _Painter:
         letter = self._copy.repeatable
         if not letter or letter == self._last or screen.cursor.wraps:
             return
-        for row, (page, y) in enumerate(rows_of(screen.pages)):
+        size = max(columns_of(letter), 1)
+        again = b""
+        for row, (page, y) in enumerate(screen.last_rows(self._copy.rows)):
             column = 0
             runs = clip(runs_of(page, y), 0, self._copy.cols)
-            for width, text, sgr, *_ in runs:
-                # Not in the last columns, where a line's end may be a wrap.
-                if not text and min(width, self._copy.cols - 2 - column) >= 2:
-                    there = b"\x1b[%d;%dH" % (row + 1, column + 1)
-                    self._out.append(there + letter.encode() + there + sgr + b"\x1b[2X\x1b[m")
+            # Erasing would end a wrap.
+            whole = not page.rows[y][0] & (WRAPS | CONTINUED)
+            for run in runs:
+                width, text, sgr, _, _, cluster = run
+                there = b"\x1b[%d;%dH" % (row + 1, column + 1)
+                if whole and not text and min(width, self._copy.cols - 1 - column) >= size:
+                    self._out.append(there + letter.encode() + there)
+                    self._out.append(sgr + b"\x1b[%dX\x1b[m" % size)
                     return
+                if letter in text and not cluster and len(text) * size == width:
+                    at = column + text.index(letter) * size
+                    again = b"\x1b[%d;%dH" % (row + 1, at + 1) + draw([_cell(runs, at)], 0)
                 column += width
+        if not again and not screen.alternate and True not in self._copy.screens:
+            again = b"\x1b[?47h" + letter.encode() + b"\x1b[2J\x1b[?47l"
+        self._out.append(again)
 
     def _content(self, screen: CopiedScreen) -> None:
         """Draw the history, if there is one, and all visible rows, from the first column on."""
@@ -213,8 +219,7 @@ class _Painter:
         for page in (*screen.history, *screen.pages):
             for y, (flags, raw) in enumerate(page.rows):
                 number += 1
-                seam = flags_before & WRAPS or flags & CONTINUED
-                if before and seam and rows > 1:
+                if before and flags_before & WRAPS and rows > 1:
                     self._seam(before, (page, y))
                 else:
                     if before:
@@ -232,19 +237,21 @@ class _Painter:
                 before, flags_before = (page, y), flags
         if before:
             runs = runs_of(*before)
+            if flags_before & WRAPS and rows > 2:
+                # The lowest row wraps onto itself, when it stands outside the margins.
+                out.append(b"\x1b[1;%dr\x1b[%d;%dHxx" % (rows - 1, rows, cols))
+                out.append(_over(clip(runs, 0, cols), cols) + b"\x1b[r")
             self._last = next((run[1][-1] for run in reversed(runs) if run[1]), "")
 
     def _seam(self, before: tuple[Page, int], row: tuple[Page, int]) -> None:
-        """Draw a row that continues the one before it, or whose predecessor says so."""
+        """Draw a row that continues the line of the one before it."""
         out, cols = self._out, self._copy.cols
         above, here = runs_of(*before), runs_of(*row)
-        wraps = before[0].rows[before[1]][0] & WRAPS
-        continued = row[0].rows[row[1]][0] & CONTINUED
-        half = ends_in_half(*before, cols)
+        half = is_half(*before[0].rows[before[1]])
         full = sum(run[0] for run in above) == cols and above[-1][1] != ""
         begins = bool(here) and here[0][1] != ""
         drawn = draw(here, cols)
-        if wraps and continued and begins and (full or half):
+        if begins and (full or (half and _cell(here, 0)[0] == 2)):
             if half:
                 out.append(b"\x1b[%dG" % cols)
             if here[0][2] and (len(here) > 1 or here[0][0] < cols):
@@ -259,37 +266,29 @@ class _Painter:
             out.append(drawn)
             return
         # Letters that are taken away again make the line wrap.
+        if half:
+            out.append(b"\x1b[%dG\xe6\xbc\xa2\r\x1b[2G\x1b[1K\r" % cols + drawn)
+            return
         out.append(b"x" if full else b"\x1b[%dGxx" % cols)
         if not full:
-            edge = above[-1] if sum(run[0] for run in above) == cols else (1, "", b"", None)
-            out.append(b"\x1b[A\x1b[%dG%s\x1b[1K\x1b[m\r" % (cols, edge[2]))
-            out.append(_over(clip(above, 0, cols), edge[2], cols) + b"\x1b[B")
-        if not wraps:
-            out.append(b"\x1b[A\x1b[%dG" % cols)
-            last = _cell(above, cols - 1)
-            out.append((b"\x1b[D" if last[0] == 2 else b"") + last[2] + b"\x1b[%dX\x1b[m" % last[0])
-            if last[1]:
-                out.append(draw([last], 0))
-            out.append(b"\x1b[B")
-        out.append(b"\r\x1b[1K")
-        if not continued:
-            out.append(b"\x1b[M")
-        out.append(drawn)
+            out.append(b"\x1b[A" + _over(clip(above, 0, cols), cols) + b"\x1b[B")
+        out.append(b"\r\x1b[1K" + drawn)
 
 
-def _over(runs: list[Run], colour: bytes, cols: int) -> bytes:
-    """Draw a whole row over one that is all of one colour; its last cell has that colour."""
+def _over(runs: list[Run], cols: int) -> bytes:
+    """Draw a whole row over another, without ending its wrap.
+
+    Only erasing to the left does not, so that gaps are made from the right to the left.
+    """
     out: list[bytes] = []
-    column = 0
+    column = cols
+    for width, text, sgr, *_ in reversed(runs):
+        if not text:
+            out.append(b"\x1b[%dG%s\x1b[1K" % (column, sgr or b"\x1b[m"))
+        column -= width
+    out.append(b"\x1b[m\r")
     for run in runs:
-        width, text, sgr, *_ = run
-        if text:
-            out.append(draw([run], 0))
-        elif column + width < cols:
-            if sgr != colour:
-                out.append(sgr + b"\x1b[%dX\x1b[m" % width)
-            out.append(b"\x1b[%dC" % width)
-        column += width
+        out.append(draw([run], 0) if run[1] else b"\x1b[%dC" % run[0])
     return b"".join(out)
 
 

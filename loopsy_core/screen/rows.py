@@ -27,7 +27,7 @@ __all__ = [
     "clip",
     "columns_of",
     "draw",
-    "ends_in_half",
+    "is_half",
     "plain_text",
     "runs_of",
 ]
@@ -46,6 +46,8 @@ CONTINUED: Final = 2
 _HALF: Final = "\x01"
 """Stands for the second half of a wide letter."""
 _HALF_CELL: Final = 3
+_WIDE_BLANK: Final = " \x01"
+"""What a wide letter becomes under line drawing; nothing but that prints it."""
 _SEGMENT = re.compile("\0+|[^\0]+")
 _ATTRIBUTES_4 = re.compile(rb"(?s)(.{4})\1*")
 _ATTRIBUTES_8 = re.compile(rb"(?s)(.{8})\1*")
@@ -79,6 +81,8 @@ def runs_of(page: Page, y: int) -> list[Run]:
     if packing == 1:
         return _split([(raw.decode("utf-16-le"), 0)], page, clusters)
     size = 1 << packing
+    if is_half(flags, raw):
+        raw = raw[:-size]
     kinds, letters, seconds, looks = _masks(len(raw) // size, size)
     whole = int.from_bytes(raw, "little")
     if whole & kinds:
@@ -110,6 +114,10 @@ def _split(
         protected = bool(attributes >> _PROTECTED_SHIFT & 1)
         number = attributes >> _LINK_SHIFT
         link = page.links[number] if number else None
+        if not text:
+            continue
+        if _WIDE_BLANK in text:
+            text = text.replace(_WIDE_BLANK, "  ")
         if clusters is None and "\0" not in text and _HALF not in text:
             runs.append((len(text), text, sgr, link, protected, False))
             column += len(text)
@@ -171,12 +179,9 @@ def _likeness(word: int) -> int:
     return word & _COLOUR if word & _COLOURED else word & _LOOK
 
 
-def ends_in_half(page: Page, y: int, cols: int) -> bool:
-    """Whether the row's last cell waits for a wide letter, which went to the next row."""
-    flags, raw = page.rows[y]
-    if flags >> 4 != 3 or len(raw) != 8 * cols:
-        return False
-    return int.from_bytes(raw[-8:], "little") >> _WIDTH_SHIFT & 3 == _HALF_CELL
+def is_half(flags: int, raw: bytes) -> bool:
+    """Whether a row's last cell waits for a wide letter, which went to the next row."""
+    return flags >> 4 == 3 and len(raw) > 0 and raw[-3] >> 2 & 3 == _HALF_CELL  # bits 42 and 43
 
 
 def plain_text(runs: Iterable[Run]) -> str:

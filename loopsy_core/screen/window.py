@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Final
 from .rows import WRAPS, clip, draw, plain_text, runs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from .copy import Copy, Page
 
 __all__ = ["Window", "history_of", "lines_of"]
@@ -17,17 +15,9 @@ _KEPT: Final = 512
 """Painted rows that are remembered."""
 
 
-def rows_of(pages: Iterable[Page]) -> Iterator[tuple[Page, int]]:
-    """Yield each row of `pages` as its page and its number there."""
-    for page in pages:
-        for y in range(len(page.rows)):
-            yield page, y
-
-
 def lines_of(copy: Copy) -> list[str]:
     """Return the visible rows as text without trailing blanks."""
-    lines = [plain_text(runs_of(page, y)) for page, y in rows_of(copy.active.pages)]
-    return (lines + [""] * copy.rows)[: copy.rows]
+    return [plain_text(runs_of(page, y)) for page, y in copy.visible]
 
 
 def history_of(copy: Copy, *, ansi: bool, lines: int | None) -> list[bytes]:
@@ -48,7 +38,7 @@ def history_of(copy: Copy, *, ansi: bool, lines: int | None) -> list[bytes]:
 
 
 def _lines(pages: list[Page], cols: int, ansi: bool, most: int | None) -> list[bytes]:
-    rows = list(rows_of(pages))
+    rows = [(page, y) for page in pages for y in range(len(page.rows))]
     found: list[bytes] = []
     last = len(rows)
     while last and not rows[last - 1][0].rows[rows[last - 1][1]][1]:
@@ -92,7 +82,7 @@ class Window:
         """Return `rows` strings, each `cols` columns wide, of what begins at `left` and `top`."""
         if len(self._painted) > _KEPT:
             self._painted.clear()
-        found = list(rows_of(copy.active.pages))[max(top, 0) : max(top + rows, 0)]
+        found = copy.visible[max(top, 0) : max(top + rows, 0)]
         blank = b" " * cols
         painted = [blank] * min(max(-top, 0), rows)
         painted += [self._row(page, y, left, cols) for page, y in found]

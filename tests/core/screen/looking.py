@@ -116,17 +116,20 @@ def _grid(terminal: object) -> tuple[object, ...]:
                 _colour(getattr(style, name)) for name in ("fg_color", "bg_color", "underline_color")
             )
             if wide == lib.GHOSTTY_CELL_WIDE_SPACER_HEAD:
-                look = ()  # invisible, and of whatever was in force when it was made
+                look, guarded, count[0] = (), False, 0  # not seen; as what was in force then
+            if shown == "" and wide == lib.GHOSTTY_CELL_WIDE_NARROW:
+                cells.append(None)  # what is left of half a letter keeps a style, nobody sees it
+                continue
             cells.append((shown, wide, guarded, look, bytes(ffi.buffer(target, count[0]))))
         assert lib.ghostty_grid_ref_row(ref, row) == 0
-        wraps = [_ask(lib.ghostty_row_get, row[0], flag, "bool") for flag in (1, 2)]
-        found.append((*wraps, tuple(cells)))
+        # A row also says that it continues another; where that other one is gone, it need not.
+        found.append((_ask(lib.ghostty_row_get, row[0], 1, "bool"), tuple(cells)))
     return tuple(found)
 
 
 def _text(grid: tuple[object, ...]) -> tuple[str, ...]:
     return tuple(
-        "".join(str(cell[0]) if cell else "·" for cell in row[2]) + ("+" if row[0] else "")  # type: ignore[index]
+        "".join(str(cell[0]) if cell else "·" for cell in row[1]) + ("+" if row[0] else "")  # type: ignore[index]
         for row in grid
     )
 
@@ -138,16 +141,19 @@ def _state(copy: Copy) -> tuple[tuple[str, object], ...]:
         for name in (
             *("cols", "rows", "region", "status_line", "alternate", "cursor_set", "other_keys"),
             *("mouse", "mouse_format", "shift_capture", "modes", "saved_modes", "colours", "tabs"),
-            *("pwd", "unfinished", "repeatable"),
+            *("pwd", "unfinished"),
         )
     }
+    # A picture prints letters, which cannot be undone when nothing was printed.
+    state["repeatable"] = copy.repeatable or None
     for alternate, screen in copy.screens.items():
         shows = alternate == copy.alternate
+        # Of the ways to protect only the older one (SPA, 1) changes what erasing does.
         # No cursor saved, no such screen yet: that is as good as a fresh one.
         saved = screen.saved and _cursor(screen.saved)
         if saved != (0, 0, False, False, b"", False, None, 2048):
             state[f"saved {alternate}"] = saved
-        state[f"protection {alternate}"] = screen.protection or None
+        state[f"protection {alternate}"] = screen.protection == 1 or None
         state[f"keyboard {alternate}"] = screen.keyboard if any(screen.keyboard) or len(screen.keyboard) > 1 else None
         if shows:
             state["shape"] = screen.shape
@@ -176,7 +182,7 @@ def view(screen: Screen) -> View:
         switch = b"\x1b[?47l" if copy.alternate else b"\x1b[?47h"
         lib.ghostty_terminal_vt_write(clone, switch, len(switch))
         other = _grid(clone)
-        if not copy.alternate and not any(cell for row in other for cell in row[2]):  # type: ignore[index]
+        if not copy.alternate and not any(cell for row in other for cell in row[1]):  # type: ignore[index]
             other = ()
     lib.ghostty_terminal_free(clone)
     return View(_text(grid), _cursor(copy.active.cursor), grid, other, _state(copy))
