@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopsy_core.screen import Screen
-from loopsy_core.screen.emulator import SCROLLBACK_LINES
+from loopsy_core.screen.screen import SCROLLBACK_LINES, Screen
 from tests.play import bounded
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class View:
 
 def inner(screen: Screen) -> Terminal:
     """Return the emulator, which knows more of itself than a screen tells."""
-    return screen._emulator._terminal  # noqa: SLF001
+    return screen._terminal  # noqa: SLF001
 
 
 def view(screen: Screen) -> View:
