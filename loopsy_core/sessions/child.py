@@ -75,8 +75,9 @@ def start_on_terminal(program: Program, terminal: int) -> Child:
     """
     try:
         path = os.ttyname(terminal)
+        closed = [(os.POSIX_SPAWN_CLOSE, other) for other in inheritable()]
     except OSError as error:
-        raise Busy(f"no terminal is to be had: {error.strerror}") from None
+        raise _sentence(program, error) from None
     with _directory(program), limit_as_at_first():
         try:
             return Child(
@@ -89,7 +90,7 @@ def start_on_terminal(program: Program, terminal: int) -> Child:
                         (os.POSIX_SPAWN_OPEN, 0, path, os.O_RDWR, 0),
                         (os.POSIX_SPAWN_DUP2, 0, 1),
                         (os.POSIX_SPAWN_DUP2, 0, 2),
-                        *((os.POSIX_SPAWN_CLOSE, other) for other in inheritable()),
+                        *closed,
                     ],
                     setsid=True,
                     setsigmask=(),

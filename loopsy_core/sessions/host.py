@@ -18,7 +18,7 @@ import trio
 
 from loopsy_core.errors import BadRequest, LoopsyError
 from loopsy_core.home import Home, lock_file
-from loopsy_core.kit import one_error
+from loopsy_core.kit import one_error, raise_limit
 from loopsy_core.links import Asked, Channel, open_conversation, serve_local
 from loopsy_core.wire import (
     AttachSession,
@@ -147,6 +147,7 @@ def main(root: Path) -> None:
         level=logging.INFO, format="%(asctime)s host[%(process)d] %(levelname)s %(message)s"
     )
     home = Home(root)
+    raise_limit()  # three descriptors a session, and one a caller
     os.chdir("/")  # the host must not keep any directory busy
     try:
         with one_error():

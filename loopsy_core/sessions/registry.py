@@ -12,6 +12,7 @@ from loopsy_core.errors import BadRequest, Busy, NotFound
 from loopsy_core.kit import Watched, contained, one_error
 from loopsy_core.wire import Nothing, SessionInfo, SessionList, StartSession
 
+from .listing import fitting_list
 from .program import Program, find_program
 from .records import Record, Records
 from .session import Session
@@ -57,8 +58,8 @@ class Sessions:
         return sum(session.alive for session in self._sessions.values())
 
     def list(self) -> SessionList:
-        """Return what there is."""
-        return SessionList([session.info for session in self._sessions.values()])
+        """Return what there is, as far as it fits one value."""
+        return fitting_list([session.info for session in self._sessions.values()])
 
     async def watch(self, asked: Asked) -> NoReturn:
         """Send the list now and after each change, for ever."""
