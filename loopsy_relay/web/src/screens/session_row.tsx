@@ -52,7 +52,7 @@ export function SessionRow(props: {
               {agent && <span class="tag">{session.kind}</span>}
               {session.autoApprove && (
                 <span class="tag warn" title="Its agent approves by itself">
-                  auto-approve
+                  auto<span class="wide-only">-approve</span>
                 </span>
               )}
             </span>

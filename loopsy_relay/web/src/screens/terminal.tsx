@@ -8,13 +8,13 @@ import { Refused } from "./refused";
 import { back } from "./route";
 import type { Machine } from "../link/machine";
 
-type View = typeof import("./terminal_view").TerminalView;
+type Code = typeof import("./terminal_view");
 
-let loading: Promise<View> | null = null;
+let loading: Promise<Code> | null = null;
 
 /** Load the terminal's code, once. A failed try does not spoil the next one. */
-export function loadTerminal(): Promise<View> {
-  loading ??= import("./terminal_view").then(({ TerminalView }) => TerminalView);
+export function loadTerminal(): Promise<Code> {
+  loading ??= import("./terminal_view");
   loading.catch(() => {
     loading = null;
   });
@@ -34,11 +34,11 @@ export function TerminalScreen(props: {
 
 function OnMachine({ machine, session }: { machine: Machine; session: string }): JSX.Element {
   const state = useWatched(machine.state);
-  const [View, setView] = useState<View | null>(null);
+  const [View, setView] = useState<Code["TerminalView"] | null>(null);
   const [failed, setFailed] = useState(false);
   useEffect(() => {
     loadTerminal().then(
-      (view) => setView(() => view),
+      ({ TerminalView }) => setView(() => TerminalView),
       () => setFailed(true),
     );
   }, []);

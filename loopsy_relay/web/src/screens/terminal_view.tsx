@@ -72,9 +72,12 @@ export function TerminalView(props: {
           <h1 class="bar-title" data-testid="title">
             <bdi>{title || info?.name || "Terminal"}</bdi>
           </h1>
-          <p class="quiet small" role="status" data-testid="status" data-state={status.name}>
-            <span class={`dot ${status.dot}`} /> {status.name === "connected" && notice ? notice : status.text}
-            {viewOnly && " · view only"}
+          <p class="quiet small status" role="status" data-testid="status" data-state={status.name}>
+            <span class="status-text">
+              <span class={`dot ${status.dot}`} />{" "}
+              {status.name === "connected" && notice ? notice : status.text}
+              {viewOnly && " · view only"}
+            </span>
             {state.at === "live" && <Viewers audience={audience} />}
           </p>
         </div>
@@ -179,3 +182,6 @@ function useDocumentTitle(title: string): void {
     };
   }, [title]);
 }
+
+// What is drawn on: tests of pictures write to it directly.
+export { Emulator } from "../session/emulator";

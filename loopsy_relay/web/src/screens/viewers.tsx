@@ -37,7 +37,7 @@ export function Viewers({ audience }: { readonly audience: Audience | null }): J
             ))}
           </ul>
           <div class="dialog-actions">
-            <button type="button" class="button" onClick={() => setOpen(false)}>
+            <button type="button" class="button only" onClick={() => setOpen(false)}>
               Close
             </button>
           </div>

@@ -1,6 +1,5 @@
 // An xterm terminal as this app uses it: sized by the host only, quiet where it should be.
 
-import { Unicode11Addon } from "@xterm/addon-unicode11";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
@@ -9,6 +8,7 @@ import type { Screen } from "./attached";
 import { Feed } from "./feed";
 import { DARK, LIGHT } from "./palette";
 import { preferWebgl } from "./renderer";
+import { HOST_WIDTHS } from "./widths";
 
 /** As in tokens.css; a canvas does not know the page's variables. */
 const FONT =
@@ -42,7 +42,7 @@ export class Emulator implements Screen {
     private readonly events: EmulatorEvents,
   ) {
     this.terminal = new Terminal({
-      allowProposedApi: true, // for the Unicode addon
+      allowProposedApi: true, // for widths of our own
       cursorBlink: true,
       fontFamily: FONT,
       fontSize: options.fontSize,
@@ -52,10 +52,8 @@ export class Emulator implements Screen {
       linkHandler: { activate: (_, address) => openLink(address) },
     });
     this.feed = new Feed(this.terminal);
-    this.terminal.loadAddon(new Unicode11Addon());
-    // The host's emulator gives every code point its own width. The addon that joins graphemes
-    // draws some emoji better, and then everything after them stands in the wrong column.
-    this.terminal.unicode.activeVersion = "11";
+    this.terminal.unicode.register(HOST_WIDTHS);
+    this.terminal.unicode.activeVersion = HOST_WIDTHS.version;
     this.terminal.loadAddon(new WebLinksAddon((_, address) => openLink(address)));
     this.terminal.open(home);
     this.leaveRenderer = preferWebgl(this.terminal, home);
@@ -67,7 +65,7 @@ export class Emulator implements Screen {
   }
 
   reset(size: Size): void {
-    this.feed.change(() => {
+    this.feed.restart(() => {
       if (this.gone) return;
       this.terminal.reset();
       this.terminal.resize(size.cols, size.rows);

@@ -1,5 +1,6 @@
 // The order of output and changes, with a sink that works off its output when it likes.
 
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Feed } from "./feed";
 
@@ -37,4 +38,43 @@ test("changes with nothing before them happen at once, in order", () => {
   feed.write(Uint8Array.of(0), () => log.push(2));
   feed.change(() => log.push(3));
   expect(log).toEqual([1, 2, 3]);
+});
+
+test("no character is handed over in halves, wherever the output is cut", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), fc.array(fc.nat()), (text, cuts) => {
+      const bytes = new TextEncoder().encode(text);
+      const ends = [...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length].sort((a, b) => a - b);
+      let shown = "";
+      let done = 0;
+      // A strict decoder for each piece: half a character would throw.
+      const strict = (piece: Uint8Array): string =>
+        new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(piece);
+      const feed = new Feed({
+        write: (piece, worked) => {
+          shown += strict(piece);
+          worked();
+        },
+      });
+      ends.forEach((end, i) => feed.write(bytes.subarray(ends[i - 1] ?? 0, end), () => done++));
+      expect(shown).toBe(text);
+      expect(done).toBe(ends.length);
+    }),
+  );
+});
+
+test("half a character is forgotten when the terminal begins anew", () => {
+  const shown: number[] = [];
+  const feed = new Feed({ write: (bytes, done) => (shown.push(...bytes), done()) });
+  feed.write(Uint8Array.of(0x61, 0xe2, 0x80), () => {});
+  feed.restart(() => shown.push(0));
+  feed.write(Uint8Array.of(0x62), () => {});
+  expect(shown).toEqual([0x61, 0, 0x62]);
+});
+
+test("bytes that are no UTF-8 are left to the terminal", () => {
+  const shown: number[] = [];
+  const feed = new Feed({ write: (bytes, done) => (shown.push(...bytes), done()) });
+  for (const byte of [0xff, 0x80, 0x80, 0x80, 0x80, 0x61]) feed.write(Uint8Array.of(byte), () => {});
+  expect(shown).toEqual([0xff, 0x80, 0x80, 0x80, 0x80, 0x61]);
 });

@@ -1,0 +1,162 @@
+"""Pictures drawn by the host, written to the page's own terminal: the same cell by cell.
+
+Recorded output of real programs (recordings/record.py says how) is cut in many places, also in the
+middle of escape sequences and characters. A picture of all before the cut and the bytes after it
+must leave the page's terminal as all bytes do.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import random
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from loopsy_core.screen import Screen
+from tests.browser.phone import chromium
+from tests.browser.recordings.record import COLS, PLAYS, ROWS
+from tests.browser.widths import FIRST, host_widths
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from playwright.sync_api import Page, Route
+
+pytestmark = pytest.mark.browser
+
+RECORDINGS: Final = Path(__file__).parent / "recordings"
+COMPARE: Final = Path(__file__).with_name("compare.js").read_text()
+STATIC: Final = Path(__file__).parents[2] / "loopsy_relay" / "static"
+ORIGIN: Final = "http://page.test"
+CUTS: Final = 4
+LAST_OF_TWO_PLANES: Final = 0x1FFFF
+"""Beyond are rare ideographs, all of one width, and nothing."""
+
+REWRITTEN: Final = frozenset({"shell", "tmux"})
+"""Recordings that print over wrapped lines. A line feed onto a row ends its wrap in xterm.js and
+not on the host; that matters to copying and to another width, not to what is seen."""
+
+JOINED: Final = (
+    *("👨‍👩‍👧", "👩‍💻", "🏳️‍🌈", "👍🏽", "🇩🇪", "1️⃣", "❤️", "⌚︎", "각", "क्ष", "กำ", "e\u0301"),
+)
+"""What people take for one character, made of several."""
+
+
+@pytest.fixture(scope="module")
+def page() -> Generator[Page]:
+    """An empty page that may load the app's built modules."""
+    with chromium() as browser:
+        page = browser.new_page()
+        page.route(f"{ORIGIN}/**", _serve)
+        page.goto(f"{ORIGIN}/empty")
+        page.add_script_tag(content=COMPARE)
+        yield page
+
+
+def _serve(route: Route) -> None:
+    path = route.request.url.removeprefix(f"{ORIGIN}/app/")
+    if path.startswith(ORIGIN):
+        route.fulfill(body="<!doctype html><title>Pictures</title>", content_type="text/html")
+    else:
+        route.fulfill(path=STATIC / path)
+
+
+@pytest.mark.parametrize("name", sorted(PLAYS))
+def test_a_picture_and_what_follows_equal_the_whole(page: Page, name: str) -> None:
+    recording = gzip.decompress((RECORDINGS / f"{name}.gz").read_bytes())
+    found = differences(page, recording, cuts_of(recording), wraps=name not in REWRITTEN)
+    assert found == {}
+
+
+@pytest.mark.xfail(strict=True, reason="the host's emulator or its pictures lose these")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("\x1b]8;;https://example.com/\x1b\\link\x1b]8;;\x1b\\", "", id="link"),
+        pytest.param("1\ufe0f\u20e3 and #\ufe0f\u20e3", "", id="selector in a keycap"),
+        pytest.param("e", "\u0301 and so on", id="mark right after the picture"),
+        pytest.param(
+            "\x1b[?1049h", "\x1b[?1049lnext\r\n\x1b[?1049h", id="out of and into the other screen"
+        ),
+    ],
+)
+def test_what_a_picture_does_not_carry(page: Page, before: str, after: str) -> None:
+    recording = (before + after).encode()
+    assert differences(page, recording, [len(before.encode()), len(recording)]) == {}
+
+
+def test_characters_are_as_wide_in_the_page_as_on_the_host(page: Page) -> None:
+    widths = host_widths(LAST_OF_TWO_PLANES)
+    said = page.evaluate(
+        "(what) => pageWidths(what)",
+        {"module": _module(), "first": FIRST, "last": LAST_OF_TWO_PLANES},
+    )
+    odd = [hex(FIRST + at) for at, width in enumerate(widths) if int(said[at]) != width]
+    assert odd == [], "python -m tests.browser.widths writes the page's table anew"
+
+
+def test_joined_characters_take_the_same_columns_in_the_page_and_on_the_host(page: Page) -> None:
+    said = page.evaluate("(what) => columnsAfter(what)", {"module": _module(), "texts": JOINED})
+    assert dict(zip(JOINED, said, strict=True)) == {text: _columns(text) for text in JOINED}
+
+
+def cuts_of(recording: bytes) -> list[int]:
+    """Choose places to cut: anywhere, within escape sequences, within characters."""
+    rng = random.Random(len(recording))
+    cuts = {rng.randrange(len(recording)) for _ in range(CUTS)}
+    for at in sorted(cuts):
+        escape = recording.find(b"\x1b", at)
+        letter = next((i for i in range(at, len(recording)) if recording[i] >= 0xC0), -1)
+        cuts.update(found + rng.randrange(1, 3) for found in (escape, letter) if found >= 0)
+    return sorted(cut for cut in cuts if cut <= len(recording) and not _marks(recording, cut))
+
+
+def _marks(recording: bytes, cut: int) -> bool:
+    """Whether the character at a cut belongs to the one before it; that has a test of its own."""
+    while 0 < cut < len(recording) and recording[cut] & 0xC0 == 0x80:
+        cut -= 1
+    letter = recording[cut : cut + 4].decode(errors="ignore")[:1]
+    return letter != "" and unicodedata.category(letter) in ("Mn", "Me", "Cf")
+
+
+def differences(
+    page: Page, recording: bytes, cuts: list[int], *, wraps: bool = True
+) -> dict[str, list[str]]:
+    """Return what differs at each cut, and at the end of what followed it."""
+    screen = Screen(COLS, ROWS, lambda _: None)
+    pictures = []
+    for before, cut in zip([0, *cuts], cuts, strict=False):
+        screen.feed(recording[before:cut])
+        pictures.append({"cut": cut, "picture": _encoded(screen.picture())})
+    screen.close()
+    found: dict[str, list[str]] = page.evaluate(
+        "(what) => compare(what)",
+        {
+            "module": _module(),
+            "recording": _encoded(recording),
+            "pictures": pictures,
+            "size": {"cols": COLS, "rows": ROWS},
+            "wraps": wraps,
+        },
+    )
+    return found
+
+
+def _columns(text: str) -> int:
+    screen = Screen(80, 2, lambda _: None)
+    screen.feed(text.encode())
+    column = screen.cursor[0]
+    screen.close()
+    return column
+
+
+def _module() -> str:
+    return f"/app/assets/{next((STATIC / 'assets').glob('terminal_view-*.js')).name}"
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
