@@ -16,7 +16,7 @@ from tests.machine import pair_phone, running_node, running_relay, temporary_hom
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from loopsy_core.client import Client
+    from loopsy_core.client import Attached, Client
 
 
 def report(case: str, value: float, unit: str, **more: object) -> None:
@@ -64,3 +64,12 @@ def bare_read(command: Sequence[str]) -> float:
     process.wait()
     os.close(near)
     return seconds
+
+
+async def echo(attached: Attached) -> float:
+    """Type one key and wait until it is shown."""
+    began = time.perf_counter()
+    await attached.type(b"x")
+    while not isinstance(await attached.receive(), bytes):
+        pass
+    return time.perf_counter() - began

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from bench._figures import percentile, report, resident
+from bench._figures import echo, percentile, report, resident
 from tests.machine import running_node, temporary_home
 from tests.world import holder_of
 
 if TYPE_CHECKING:
-    from loopsy_core.client import Attached, Client
+    from loopsy_core.client import Client
     from loopsy_core.home import Home
     from loopsy_core.wire import SessionInfo
 
@@ -59,15 +59,6 @@ async def flood(home: Home, client: Client) -> tuple[float, float]:
         most = max(most, host_memory(home))
         await trio.sleep(0.05)
     return time.perf_counter() - began, most - before
-
-
-async def echo(attached: Attached) -> float:
-    """Type one key and wait until it is shown."""
-    began = time.perf_counter()
-    await attached.type(b"x")
-    while not isinstance(await attached.receive(), bytes):
-        pass
-    return time.perf_counter() - began
 
 
 async def stuck_viewer(home: Home, client: Client) -> None:

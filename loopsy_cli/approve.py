@@ -40,9 +40,10 @@ def approve(
     waiting = ask(ListApprovals()).requests
     if json:
         print_json(waiting)
-    elif not waiting:
+        return
+    if not waiting:
         say("no device waits for an answer")
-    for request in [] if json else waiting:
+    for request in waiting:
         say(f"{clean(request.name)} ({request.contact[:8]}) would like {clean(request.kind)}")
         say(f"to approve by itself what it does here; it asked {age(request.asked_at)} ago")
         if sys.stdin.isatty():

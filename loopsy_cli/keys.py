@@ -57,13 +57,9 @@ class _Key(NamedTuple):
     def is_prefix(self) -> bool:
         return self.code == ord("a") and self.modifiers == _CTRL
 
-    @property
-    def is_detach(self) -> bool:
-        return self.code in (ord("d"), ord("D")) and self.modifiers in (0, _SHIFT, _CTRL)
-
-    @property
-    def is_size(self) -> bool:
-        return self.code in (ord("s"), ord("S")) and self.modifiers in (0, _SHIFT, _CTRL)
+    def is_letter(self, letter: str) -> bool:
+        letters = ord(letter), ord(letter.upper())
+        return self.code in letters and self.modifiers in (0, _SHIFT, _CTRL)
 
     @property
     def is_help(self) -> bool:
@@ -144,9 +140,9 @@ class Keys:
             prefix, self._prefix = self._prefix, b""
             if key is not None and key.is_prefix:
                 out.append(prefix)
-            elif key is not None and key.is_detach:
+            elif key is not None and key.is_letter("d"):
                 out.append(Pressed.DETACH)
-            elif key is not None and key.is_size:
+            elif key is not None and key.is_letter("s"):
                 out.append(Pressed.SIZE)
             elif key is not None and key.is_help:
                 out.append(Pressed.HELP)

@@ -10,7 +10,7 @@ import msgspec
 
 from loopsy_core.errors import BadRequest, Busy, NotFound
 from loopsy_core.sessions import AGENTS
-from loopsy_core.wire import CommandInfo, KindInfo, KindList
+from loopsy_core.wire import CommandInfo, KindInfo, KindList, clean_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -60,7 +60,7 @@ class Kinds:
 
     async def add(self, request: AddCommand) -> CommandInfo:
         """Keep a custom command; on disk when this returns."""
-        command = CommandInfo(_clean(request.name), request.argv, request.cwd)
+        command = CommandInfo(clean_name(request.name, "command"), request.argv, request.cwd)
         argv = msgspec.json.encode(command.argv).decode()
         if len(argv) + len(command.cwd or "") > MAX_COMMAND:
             raise BadRequest(f"a custom command has at most {MAX_COMMAND} bytes")
@@ -136,10 +136,3 @@ async def open_kinds(database: Database) -> AsyncGenerator[Kinds]:
         ]
 
     yield Kinds(database, await database.transact(read))
-
-
-def _clean(name: str) -> str:
-    name = name.strip()
-    if not name or not name.isprintable():
-        raise BadRequest("a command's name is printable and not empty")
-    return name

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loopsy_core.wire import SessionInfo, SessionList, encode
+from loopsy_core.wire import WINDOW, SessionInfo, SessionList, cost, encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["fitting_list"]
 
-MOST: Final = 262_128
+MOST: Final = WINDOW - cost(b"")
 """Bytes of an Item, at most."""
 LARGEST_INFO: Final = 4096
 """Bytes of one session in it, at most; so few that no sum of them is too large need no look."""

@@ -10,7 +10,7 @@ import trio
 
 from loopsy_core.errors import BadRequest, Busy, NotFound
 from loopsy_core.kit import Watched, contained, one_error
-from loopsy_core.wire import Nothing, SessionInfo, SessionList, StartSession
+from loopsy_core.wire import Nothing, SessionInfo, SessionList, StartSession, clean_name
 
 from .listing import fitting_list
 from .program import Program, find_program
@@ -75,17 +75,8 @@ class Sessions:
         session_id = self._new_id()
         marks = {"LOOPSY_SESSION": session_id}
         program = find_program(request.argv, request.cwd, {**request.env, **marks})
-        session = Session(
-            program,
-            session_id=session_id,
-            name=self._free_name(request.name, program.name),
-            kind=request.kind,
-            auto_approve=request.auto_approve,
-            size=(request.cols, request.rows),
-            on_change=self._changed,
-            on_output=self._printed,
-        )
-        self._sessions[session_id] = session
+        name = self._free_name(request.name, program.name)
+        session = self._sessions[session_id] = self._make(program, session_id, name, request)
         try:
             with one_error():
                 await self._nursery.start(self._run, session)
@@ -100,19 +91,25 @@ class Sessions:
     def revive(self, record: Record) -> None:
         """Take up what a former host has left behind."""
         info = record.info
-        session = Session(
-            Program(info.argv, info.cwd, {}),
-            session_id=info.id,
-            name=info.name,
-            kind=info.kind,
-            auto_approve=info.auto_approve,
-            size=(info.cols, info.rows),
-            on_change=self._changed,
-            on_output=self._printed,
-        )
+        session = self._make(Program(info.argv, info.cwd, {}), info.id, info.name, info)
         session.revive(record, LOST)
         self._sessions[session.id] = self._ended[session.id] = session
         self._printed()
+
+    def _make(
+        self, program: Program, session_id: str, name: str, like: StartSession | SessionInfo
+    ) -> Session:
+        """Make a session of the kind and size that were asked for, or that there were."""
+        return Session(
+            program,
+            session_id=session_id,
+            name=name,
+            kind=like.kind,
+            auto_approve=like.auto_approve,
+            size=(like.cols, like.rows),
+            on_change=self._changed,
+            on_output=self._printed,
+        )
 
     async def keep_records(self) -> None:
         """Keep on disk what the sessions show, a little behind what they print."""
@@ -163,7 +160,7 @@ class Sessions:
     def rename(self, reference: str, name: str) -> SessionInfo:
         """Give a session another name that no other has."""
         session = self.find(reference)
-        wanted = _clean(name)
+        wanted = clean_name(name, "session")
         if session.name != wanted:
             if any(other.name == wanted for other in self._sessions.values()):
                 raise BadRequest(f"a session is named {wanted!r} already")
@@ -189,7 +186,6 @@ class Sessions:
                 raise
         self._ended[session.id] = session
         session.unrecorded = True
-        self._printed()
         await self._keep_record(session)
         if len(self._ended) > MAX_ENDED:
             self._forget(next(iter(self._ended.values())))
@@ -215,7 +211,7 @@ class Sessions:
         """Return a name no other session has: the wanted one, or the program's and a number."""
         taken = {session.name for session in self._sessions.values()}
         if wanted is not None:
-            name = _clean(wanted)
+            name = clean_name(wanted, "session")
             if name in taken:
                 raise BadRequest(f"a session is named {name!r} already")
             return name
@@ -225,13 +221,6 @@ class Sessions:
             number += 1
             name = f"{base}-{number}"
         return name
-
-
-def _clean(name: str) -> str:
-    name = name.strip()
-    if not name or not name.isprintable():
-        raise BadRequest("a session's name is printable and not empty")
-    return name
 
 
 class _Started:

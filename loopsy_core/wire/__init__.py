@@ -62,7 +62,7 @@ from .messages import (
     Ping,
     Pong,
 )
-from .operation import MAX_CELLS, MAX_NAME, Operation, read_reply
+from .operation import MAX_CELLS, MAX_NAME, Operation, clean_name, read_reply
 from .operations import OPERATIONS
 from .operations.kinds import *  # noqa: F403 - its __all__ is the list of requests
 from .operations.kinds import __all__ as _kinds
@@ -172,6 +172,7 @@ __all__ = [
     "ViewerItem",
     "Viewers",
     "WrongCode",
+    "clean_name",
     "cost",
     "decode",
     "decode_attached",

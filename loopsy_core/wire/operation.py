@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar, Final, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from loopsy_core.errors import BadRequest
+
 from .codec import Raw, decode
 from .grants import Grant
 
@@ -22,6 +24,7 @@ __all__ = [
     "Operation",
     "Reference",
     "Text",
+    "clean_name",
     "read_reply",
 ]
 
@@ -52,3 +55,14 @@ class Operation(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 def read_reply(operation: Operation[R], result: bytes | Raw) -> R:
     """Return the reply to `operation` that `result` holds, or raise `BadRequest`."""
     return cast("R", decode(result, operation.reply))
+
+
+def clean_name(name: str, whose: str) -> str:
+    """Return a `Name` without blanks around it.
+
+    Raises `BadRequest`, naming `whose` it would be, when it is not printable or nothing is left.
+    """
+    name = name.strip()
+    if not name or not name.isprintable():
+        raise BadRequest(f"a {whose}'s name is printable and not empty")
+    return name
