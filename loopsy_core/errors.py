@@ -18,6 +18,7 @@ __all__ = [
     "Misconfigured",
     "NoDaemon",
     "NotFound",
+    "PeerLeft",
     "ProtocolViolation",
     "Refused",
     "error_from_code",
@@ -73,6 +74,12 @@ class NoDaemon(Gone):
     code = "no_daemon"
 
 
+class PeerLeft(Gone):
+    """The connection to another machine was lost; what was asked there may or may not be done."""
+
+    code = "peer_left"
+
+
 class Busy(LoopsyError):
     """Too much at once, or held by somebody else; later may work."""
 
@@ -102,6 +109,7 @@ _KINDS: dict[str, type[LoopsyError]] = {
         NotFound,
         Gone,
         NoDaemon,
+        PeerLeft,
         Busy,
         Misconfigured,
         ProtocolViolation,

@@ -37,6 +37,10 @@ from .events import (
     ApprovalDecided,
     ApprovalWanted,
     Event,
+    PeerLost,
+    PeerPaired,
+    PeerReached,
+    PeerRemoved,
     PhoneConnected,
     PhoneLeft,
     PhonePaired,
@@ -68,12 +72,23 @@ from .operations.kinds import *  # noqa: F403 - its __all__ is the list of reque
 from .operations.kinds import __all__ as _kinds
 from .operations.node import *  # noqa: F403
 from .operations.node import __all__ as _node
+from .operations.peers import *  # noqa: F403
+from .operations.peers import __all__ as _peers
 from .operations.phones import *  # noqa: F403
 from .operations.phones import __all__ as _phones
 from .operations.sessions import *  # noqa: F403
 from .operations.sessions import __all__ as _sessions
 
 if TYPE_CHECKING:
+    from .comparing import (
+        INVITE_DIGITS,
+        Called,
+        Calling,
+        Compared,
+        Verdict,
+        call_with_code,
+        read_verdict,
+    )
     from .greeting import (
         Established,
         Greeting,
@@ -88,6 +103,13 @@ if TYPE_CHECKING:
     from .sealed import SealedConnection
 
 _SEALING = {
+    "INVITE_DIGITS": "comparing",
+    "Called": "comparing",
+    "Calling": "comparing",
+    "Compared": "comparing",
+    "Verdict": "comparing",
+    "call_with_code": "comparing",
+    "read_verdict": "comparing",
     "Established": "greeting",
     "Greeting": "greeting",
     "Heard": "greeting",
@@ -111,6 +133,7 @@ __all__ = [
     "ALL_GRANTS",
     "CHUNK",
     "CODE_DIGITS",
+    "INVITE_DIGITS",
     "MAX_CELLS",
     "MAX_MESSAGE",
     "MAX_NAME",
@@ -124,10 +147,13 @@ __all__ = [
     "Ask",
     "AttachedItem",
     "Bytes",
+    "Called",
+    "Calling",
     "Calls",
     "Cipher",
     "Claim",
     "Close",
+    "Compared",
     "Credit",
     "Data",
     "Drop",
@@ -151,6 +177,10 @@ __all__ = [
     "Operation",
     "PairLink",
     "Pattern",
+    "PeerLost",
+    "PeerPaired",
+    "PeerReached",
+    "PeerRemoved",
     "PhoneConnected",
     "PhoneLeft",
     "PhonePaired",
@@ -169,9 +199,11 @@ __all__ = [
     "SessionStarted",
     "Typed",
     "Unreadable",
+    "Verdict",
     "ViewerItem",
     "Viewers",
     "WrongCode",
+    "call_with_code",
     "clean_name",
     "cost",
     "decode",
@@ -187,8 +219,10 @@ __all__ = [
     "offer_id",
     "pairing_key",
     "read_reply",
+    "read_verdict",
     *_kinds,
     *_node,
+    *_peers,
     *_phones,
     *_sessions,
 ]

@@ -12,6 +12,10 @@ __all__ = [
     "ApprovalDecided",
     "ApprovalWanted",
     "Event",
+    "PeerLost",
+    "PeerPaired",
+    "PeerReached",
+    "PeerRemoved",
     "PhoneConnected",
     "PhoneLeft",
     "PhonePaired",
@@ -47,6 +51,35 @@ class PhoneLeft(msgspec.Struct, frozen=True, tag_field="type", tag="phone_left")
 
 class PhoneRevoked(msgspec.Struct, frozen=True, tag_field="type", tag="phone_revoked"):
     """A phone was forgotten and its connections cut."""
+
+    id: str
+    name: str
+
+
+class PeerPaired(msgspec.Struct, frozen=True, tag_field="type", tag="peer_paired"):
+    """Both users have said that the numbers are the same, or its key was added by hand."""
+
+    id: str
+    name: str
+
+
+class PeerReached(msgspec.Struct, frozen=True, tag_field="type", tag="peer_reached"):
+    """A machine is reached, or is reached in another way than before."""
+
+    id: str
+    name: str
+    way: str
+
+
+class PeerLost(msgspec.Struct, frozen=True, tag_field="type", tag="peer_lost"):
+    """A machine is not reached any more."""
+
+    id: str
+    name: str
+
+
+class PeerRemoved(msgspec.Struct, frozen=True, tag_field="type", tag="peer_removed"):
+    """A machine was forgotten and its connections cut."""
 
     id: str
     name: str
@@ -104,6 +137,10 @@ Event: TypeAlias = (
     | PhoneConnected
     | PhoneLeft
     | PhoneRevoked
+    | PeerPaired
+    | PeerReached
+    | PeerLost
+    | PeerRemoved
     | WrongCode
     | RelayChanged
     | SessionStarted

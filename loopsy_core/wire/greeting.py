@@ -18,7 +18,18 @@ from .codec import decode, encode
 from .noise import KEY, Handshake, Pattern, Unreadable
 from .sealed import SealedConnection
 
-__all__ = ["Established", "Greeting", "Heard", "Introduction", "Knock", "greet", "greet_with_offer"]
+__all__ = [
+    "PROLOGUE",
+    "Established",
+    "Greeting",
+    "Heard",
+    "Introduction",
+    "Knock",
+    "establish",
+    "greet",
+    "greet_with_offer",
+    "read_introduction",
+]
 
 PROLOGUE: Final = b"loopsy/1"
 OFFER_ID: Final = 16
@@ -56,8 +67,8 @@ class Greeting:
 
     def finish(self, second_message: bytes) -> Established:
         """Return the connection, or raise `Unreadable` when nobody with that key answered."""
-        introduction = _introduction(self._handshake.read(second_message))
-        return _established(self._handshake, introduction)
+        introduction = read_introduction(self._handshake.read(second_message))
+        return establish(self._handshake, introduction)
 
 
 def greet(static: bytes, remote: bytes, introduction: Introduction) -> Greeting:
@@ -128,7 +139,7 @@ class Knock:
             static=static,
             psk=psk,
         )
-        introduction = _introduction(handshake.read(self._noise))
+        introduction = read_introduction(handshake.read(self._noise))
         assert handshake.remote_static is not None
         return Heard(handshake.remote_static, introduction, handshake)
 
@@ -144,21 +155,23 @@ class Heard:
     def accept(self, introduction: Introduction) -> tuple[bytes, Established]:
         """Return the second message and the connection that it opens."""
         second = self._handshake.write(encode(introduction))
-        return second, _established(self._handshake, self.introduction)
+        return second, establish(self._handshake, self.introduction)
 
 
 def _prologue(pattern: Pattern, responder: bytes, offer: bytes) -> bytes:
     return PROLOGUE + bytes([_FIRST_BYTE[pattern]]) + responder + offer
 
 
-def _introduction(payload: bytes) -> Introduction:
+def read_introduction(payload: bytes) -> Introduction:
+    """Return the introduction in a handshake's payload, or raise `ProtocolViolation`."""
     try:
         return decode(payload, Introduction)
     except BadRequest as error:
         raise ProtocolViolation(f"the introduction is not one: {error}") from None
 
 
-def _established(handshake: Handshake, introduction: Introduction) -> Established:
+def establish(handshake: Handshake, introduction: Introduction) -> Established:
+    """Return the connection of a handshake that is done; `introduction` is the other side's."""
     assert handshake.remote_static is not None
     sending, receiving = handshake.split()
     return Established(

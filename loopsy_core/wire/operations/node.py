@@ -46,6 +46,8 @@ class HelloReply(msgspec.Struct, frozen=True):
     grants: list[str]
     contact: str
     """The asker's own id, or "local"."""
+    port: int | None = None
+    """Where it listens for machines; None when it does not."""
 
 
 class Hello(Operation[HelloReply], frozen=True, kw_only=True):
@@ -68,6 +70,10 @@ class Status(msgspec.Struct, frozen=True):
     """Sessions that are alive."""
     phones: int
     """Phones that are paired."""
+    port: int | None = None
+    """Where it listens for other machines; None when it does not."""
+    peers: int = 0
+    """Machines that are paired."""
 
 
 class NodeStatus(Operation[Status], frozen=True, kw_only=True):
