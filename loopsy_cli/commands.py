@@ -36,6 +36,14 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "restart": ("Stop it and start it again", "loopsy_cli.daemon:restart"),
         "status": ("How the daemon is", "loopsy_cli.status:status"),
     },
+    "Machines": {
+        "pair": ("Pair this machine with another", "loopsy_cli.pair:pair"),
+        "peers": ("Paired machines, and how they are reached", "loopsy_cli.peers:list_peers"),
+        "peers add": ("Trust a machine by its key", "loopsy_cli.peers:add"),
+        "peers grant": ("Change what a machine may do here", "loopsy_cli.peers:grant"),
+        "peers rename": ("Call a machine something else", "loopsy_cli.peers:rename"),
+        "peers remove": ("Forget a machine and cut it off", "loopsy_cli.peers:remove"),
+    },
     "Phones": {
         "mobile pair": ("Show a QR and a code for a phone", "loopsy_cli.mobile:pair"),
         "phone list": ("Paired phones", "loopsy_cli.mobile:list_phones"),
@@ -56,6 +64,7 @@ COMMANDS = {
 
 GROUPS = {
     "command": "Custom commands, which phones offer as one tap.",
+    "peers": "Machines that are paired with this one.",
     "mobile": "Pairing phones with this machine.",
     "phone": "Phones that are paired with this machine.",
     "relay": "The relay that phones come through.",

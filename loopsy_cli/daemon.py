@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from loopsy_core.errors import Busy, Gone, NoDaemon
 from loopsy_core.home import Home, lock_file, prepare_home
-from loopsy_core.wire import EndSession, Hello, ListSessions, StopNode
+from loopsy_core.wire import EndSession, Hello, ListSessions, NodeStatus, StopNode
 
 from .ask import ask, ask_host, node_pid
 from .options import Json, Option
@@ -48,25 +48,29 @@ def init(*, json: Json = False) -> None:
 
 def start(
     *,
+    lan: Annotated[bool, Option("Let paired machines on the network in.")] = False,
     foreground: Annotated[bool, Option("Stay here and log to this terminal.")] = False,
     json: Json = False,
 ) -> None:
     """Start the daemon, and return once it is ready.
 
-    It makes the home if there is none. A daemon that runs already is left alone.
+    It makes the home if there is none. A daemon that runs already is left alone. Without --lan
+    other machines cannot call this one; it calls them, and all goes over that connection.
     """
     home = Home.find()
     if foreground:
         prepare_home(home)
-        _stay(home, as_json=json)
+        _stay(home, lan=lan, as_json=json)
         return
-    pid = ensure_daemon(home)
+    pid = ensure_daemon(home, lan=lan)
     if json:
         print_json(
             {"home": _path(home.root), "started": pid is not None, "pid": pid or node_pid(home)}
         )
     elif pid is None:
         say(f"the daemon of {_shown(home.root)} runs already")
+        if lan and ask(NodeStatus(), home).port is None:
+            say("it does not listen on the network; `loopsy restart --lan` makes it")
     else:
         say(f"the daemon runs (process {pid}); `loopsy shell` opens a session")
 
@@ -104,26 +108,35 @@ def stop(
         say(f"{count}; `loopsy start` finds them again, `loopsy stop --sessions` ends them")
 
 
-def restart(*, json: Json = False) -> None:
+def restart(
+    *,
+    lan: Annotated[
+        bool | None,
+        Option("Let paired machines on the network in, or not; as before if not given."),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Stop the daemon and start it again; sessions and who looks at them do not notice.
 
     Without a daemon it is the same as start.
     """
     home = Home.find()
     try:
+        if lan is None:
+            lan = ask(NodeStatus(), home).port is not None
         living = _stop_node(home)
     except NoDaemon:
         living = 0
         note("no daemon ran")
-    pid = ensure_daemon(home)
+    pid = ensure_daemon(home, lan=bool(lan))
     if json:
         print_json({"home": _path(home.root), "pid": pid or node_pid(home), "sessions": living})
     else:
         say("the daemon runs again" + (f" (process {pid})" if pid else ""))
 
 
-def ensure_daemon(home: Home) -> int | None:
-    """See that a daemon runs in `home`, making the home if need be.
+def ensure_daemon(home: Home, *, lan: bool = False) -> int | None:
+    """See that a daemon runs in `home`, making the home if need be; `lan` is for a new one.
 
     Returns its process id if it was started here, None if one ran already.
     """
@@ -135,7 +148,7 @@ def ensure_daemon(home: Home) -> int | None:
 
     prepare_home(home)
     try:
-        return run(lambda: start_daemon(home))
+        return run(lambda: start_daemon(home, lan=lan))
     except Busy:
         if runs(home):  # somebody was faster
             return None
@@ -174,7 +187,7 @@ def _end_sessions(home: Home) -> list[SessionInfo]:
     return ended
 
 
-def _stay(home: Home, *, as_json: bool) -> None:
+def _stay(home: Home, *, lan: bool, as_json: bool) -> None:
     import logging
     import signal
 
@@ -186,7 +199,7 @@ def _stay(home: Home, *, as_json: bool) -> None:
 
     async def main() -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with open_node(home) as node, trio.open_nursery() as nursery:
+            async with open_node(home, lan=lan) as node, trio.open_nursery() as nursery:
                 pid = os.getpid()
                 if as_json:
                     print_json({"home": _path(home.root), "started": True, "pid": pid})

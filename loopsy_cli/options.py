@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
-__all__ = ["Json", "Option", "PhonePreset"]
+__all__ = ["Json", "MachinePreset", "Option", "PhonePreset"]
 
 
 class Option(NamedTuple):
@@ -19,3 +19,6 @@ Json: TypeAlias = Annotated[bool, Option("Print one JSON document.")]
 
 PhonePreset: TypeAlias = Literal["phone", "viewer"]
 """What a phone may be granted: all that a phone needs, or only to look."""
+
+MachinePreset: TypeAlias = Literal["machine", "viewer", "phone"]
+"""What a machine may be granted: all that machines need, only to look, or as much as a phone."""

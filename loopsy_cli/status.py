@@ -35,6 +35,9 @@ def status(*, json: Json = False) -> None:
     say()
     say(f"sessions  {_count(found.sessions, 'running')}")
     say(f"phones    {_count(found.phones, 'paired')}")
+    say(f"machines  {_count(found.peers, 'paired')}")
+    listens = "to this machine only" if found.port is None else f"on port {found.port}"
+    say(f"listens   {listens}")
     say(f"relay     {relay_line(found.relay)}")
     say(f"home      {clean(root)}")
     say(dim(f"node id   {clean(found.node_id)}"))

@@ -23,6 +23,10 @@ from loopsy_core.wire import (
     ApprovalDecided,
     ApprovalWanted,
     OfferPairing,
+    PeerLost,
+    PeerPaired,
+    PeerReached,
+    PeerRemoved,
     PhoneConnected,
     PhoneLeft,
     PhonePaired,
@@ -255,7 +259,11 @@ def _line(event: Event) -> str | None:
                 f"{clean(event.name)} would like {clean(event.kind)} to ask nothing any more;"
                 " `loopsy approve` decides"
             )
-        case SessionStarted() | SessionEnded() | ApprovalDecided():
+        case PeerPaired():
+            return f"paired with {clean(event.name)}"
+        case PeerRemoved():
+            return f"{clean(event.name)} is forgotten"
+        case SessionStarted() | SessionEnded() | ApprovalDecided() | PeerReached() | PeerLost():
             return None
 
 

@@ -257,6 +257,10 @@ class MemoryRelaying:
         await self._reach()
         self._relay.revoked.append(phone)
 
+    async def forget_client(self, client: str, name: str) -> None:
+        if self._relay.reachable:
+            await self.revoke_phone(client)
+
     async def configure(self, url: str, registration_secret: str | None) -> RelayStatus:
         await self._reach()
         if not url.startswith("https://"):

@@ -24,8 +24,9 @@ from loopsy_core.wire import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from contextlib import AbstractAsyncContextManager
 
-    from loopsy_core.links import Call, Conversation
+    from loopsy_core.links import Call
 
     from .viewing import Viewing
 
@@ -197,15 +198,15 @@ class Attached:
 
 @asynccontextmanager
 async def open_attached(
-    conversation: Conversation, viewing: Viewing, cols: int, rows: int
+    opening: AbstractAsyncContextManager[Call], viewing: Viewing
 ) -> AsyncGenerator[tuple[Attached, Drawn | None]]:
-    """Attach to the session of `viewing` over `conversation`; leaving the block detaches.
+    """Attach to the session of `viewing` by the call that `opening` asks; leaving detaches.
 
     Yields the view and the first screen, None when a former view of the same `viewing` goes
     on where it was. Left without an error, it waits up to two seconds until the session has
     what was typed.
     """
-    async with conversation.open_call(viewing.request(cols, rows)) as call:
+    async with opening as call:
         attached = Attached(call, viewing)
         yield attached, await attached.begin()
         if not attached.flushed:

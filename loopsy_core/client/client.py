@@ -52,13 +52,30 @@ class Client:
     the connection is lost. A cancelled call is taken back on the node's side too.
     """
 
-    def __init__(self, conversation: Conversation) -> None:
-        """Ask over `conversation`; `open_client` makes one to this machine's node."""
+    def __init__(self, conversation: Conversation, peer: str | None = None) -> None:
+        """Ask over `conversation`; `open_client` makes one to this machine's node.
+
+        What is asked goes to the machine `peer`, where that is not this one.
+        """
         self._conversation = conversation
+        self._peer = peer
+
+    def peer(self, name: str) -> Client:
+        """Return the same calls on another machine, by its name, its id or a beginning of that.
+
+        Nothing is asked yet: whether it is known and reached, the first call says (`NotFound`,
+        `Gone`). `PeerLeft` is raised when it is lost in the middle of a call, which may or may not
+        have been acted on.
+        """
+        return Client(self._conversation, name)
 
     async def ask(self, operation: Operation[R]) -> R:
         """Ask any operation of `loopsy_core.wire` and return its reply."""
-        return await self._conversation.ask(operation)
+        return await self._conversation.ask(operation, to=self._peer)
+
+    def open_call(self, operation: Operation[R]) -> AbstractAsyncContextManager[Call]:
+        """Ask, and talk over the call's stream; leaving the block takes the call back."""
+        return self._conversation.open_call(operation, to=self._peer)
 
     async def status(self) -> Status:
         """Return how the node is."""
@@ -124,18 +141,18 @@ class Client:
         """
         if isinstance(viewing, str):
             viewing = Viewing(viewing)
-        return open_attached(self._conversation, viewing, cols, rows)
+        return open_attached(self.open_call(viewing.request(cols, rows)), viewing)
 
     @asynccontextmanager
     async def watch_sessions(self) -> AsyncGenerator[AsyncIterator[SessionList]]:
         """Watch all sessions: iterate over the list as it is now and after each change."""
-        async with self._conversation.open_call(WatchSessions()) as call:
+        async with self.open_call(WatchSessions()) as call:
             yield _Values(call, lambda item: decode(item.value, SessionList))
 
     @asynccontextmanager
     async def watch_events(self) -> AsyncGenerator[AsyncIterator[Event]]:
         """Watch what happens at the node, from now on."""
-        async with self._conversation.open_call(WatchEvents()) as call:
+        async with self.open_call(WatchEvents()) as call:
             yield _Values(call, lambda item: decode_event(item.value))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loopsy_core.errors import Gone, ProtocolViolation
-from loopsy_core.wire import FrameDecoder, encode_frames
+from loopsy_core.wire import MAX_MESSAGE, FrameDecoder, encode_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,10 +62,10 @@ class Channel(ABC):
 class FramedChannel(Channel):
     """Messages on a byte stream, each behind its length."""
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        """Take over `stream`."""
+    def __init__(self, stream: trio.abc.Stream, longest: int = MAX_MESSAGE) -> None:
+        """Take over `stream`; a message of more than `longest` bytes breaks the protocol."""
         self._stream = stream
-        self._frames = FrameDecoder()
+        self._frames = FrameDecoder(longest)
         self._rest = b""
 
     async def send(self, messages: Sequence[bytes]) -> None:
@@ -116,13 +116,29 @@ class SealedChannel(Channel):
         """Use `transport` for the records of `connection`."""
         self._transport = transport
         self._connection = connection
+        self._sealed: list[bytes] = []  # a record is sealed once, for its place in the order
 
     async def send(self, messages: Sequence[bytes]) -> None:
         """Seal and send."""
-        sealed: list[bytes] = []
+        sealed, self._sealed = self._sealed, []
         for message in messages:
             sealed += self._connection.seal(message)
         await self._transport.send(sealed)
+
+    def send_nowait(self, messages: Sequence[bytes]) -> bool:
+        """Seal, and send what the transport takes at once; `send` goes on with the rest."""
+        if self._sealed:
+            return False
+        for message in messages:
+            self._sealed += self._connection.seal(message)
+        if self._transport.send_nowait(self._sealed):
+            self._sealed = []
+        return True
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something is sealed, or half sent."""
+        return bool(self._sealed) or self._transport.unsent
 
     async def receive(self) -> list[bytes]:
         """Receive and open."""

@@ -81,6 +81,16 @@ class Conversation:
         self._handling = 0
 
     @property
+    def last_heard(self) -> float:
+        """When anything was heard last, in seconds on trio's clock."""
+        return self._last_heard
+
+    @property
+    def busy(self) -> bool:
+        """Whether any call is open, of either side."""
+        return bool(self._listeners)
+
+    @property
     def closed(self) -> bool:
         """Whether the connection has ended."""
         return self._closed.is_set()
@@ -258,29 +268,29 @@ class Conversation:
 
 @asynccontextmanager
 async def open_conversation(
-    channel: Channel, *, opener: bool, answer: Answerer | None = None
+    channel: Channel, *, opener: bool, answer: Answerer | None = None, lost: type[Gone] = Gone
 ) -> AsyncGenerator[Conversation]:
     """Converse over `channel` for as long as the block lasts; closes the channel at the end.
 
     `opener` says whether we opened the connection. `answer` acts on the other side's asks:
     what it returns is the reply, a `LoopsyError` becomes a Fault, and it is cancelled when the
-    asker leaves. When the connection ends, calls raise `Gone`, `wait_closed` returns, and the
+    asker leaves. When the connection ends, calls raise `lost`, `wait_closed` returns, and the
     block goes on until it leaves by itself.
     """
     async with trio.open_nursery() as nursery:
         conversation = Conversation(channel, answer, nursery, opener=opener)
-        nursery.start_soon(_run, conversation, channel)
+        nursery.start_soon(_run, conversation, channel, lost)
         try:
             yield conversation
             await conversation.say_goodbye()
         finally:
             nursery.cancel_scope.cancel()
-            conversation.lose(Gone("the conversation was closed"))
+            conversation.lose(lost("the conversation was closed"))
             with trio.move_on_after(GOODBYE, shield=True):
                 await channel.aclose()
 
 
-async def _run(conversation: Conversation, channel: Channel) -> None:
+async def _run(conversation: Conversation, channel: Channel, lost: type[Gone]) -> None:
     why = "bye"
     try:
         async with trio.open_nursery() as nursery:
@@ -293,7 +303,9 @@ async def _run(conversation: Conversation, channel: Channel) -> None:
         _log.warning("a connection broke the protocol: %s", error)
         conversation.lose(error)
     except* LoopsyError as errors:  # Gone, or what a relay says instead of it
-        conversation.lose(_first(errors))
+        failure = _first(errors)
+        gone = type(failure) is Gone
+        conversation.lose(lost(failure.message) if gone else failure)
     with trio.move_on_after(GOODBYE):
         await channel.aclose(why)
 

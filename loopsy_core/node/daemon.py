@@ -1,4 +1,4 @@
-"""The node as a process of its own: `python -m loopsy_core.node HOME`."""
+"""The node as a process of its own: `python -m loopsy_core.node HOME [--lan]`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ READY: Final = b"ready\n"
 _log = logging.getLogger("loopsy.node")
 
 
-def main(root: Path) -> None:
+def main(root: Path, *, lan: bool) -> None:
     """Run the node of the home at `root` until SIGTERM, Ctrl-C or `loopsy stop`.
+
+    With `lan` it listens for other machines.
 
     Standard output gets `ready` once it answers, or one line that says why it does not.
     """
@@ -38,16 +40,16 @@ def main(root: Path) -> None:
     )
     try:
         with one_error():
-            trio.run(_run, Home(root))
+            trio.run(_run, Home(root), lan)
     except LoopsyError as error:
         _log.error("%s", error)
         sys.stdout.write(f"{error.code}: {error}\n")
         sys.exit(1)
 
 
-async def _run(home: Home) -> None:
+async def _run(home: Home, lan: bool) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_node(home) as node, trio.open_nursery() as nursery:
+        async with open_node(home, lan=lan) as node, trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, node.stop_soon, signals)
             with suppress(BrokenPipeError):  # whoever started us has given up
                 os.write(1, READY)

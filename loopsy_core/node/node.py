@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal
 
 import trio
 
 from loopsy_core import __version__
-from loopsy_core.errors import Busy, Gone, LoopsyError
+from loopsy_core.errors import Busy, Gone, LoopsyError, PeerLeft
 from loopsy_core.home import Home, load_config, load_identity, lock_file
 from loopsy_core.kit import Backoff, Broadcast, contained, one_error, open_database
 from loopsy_core.links import Channel, open_conversation, serve_local
-from loopsy_core.peers import MIGRATIONS, open_book
+from loopsy_core.links.addresses import own_addresses
+from loopsy_core.links.tcp import open_listeners, serve_tcp
+from loopsy_core.peers import MIGRATIONS, Ways, open_book
 from loopsy_core.sessions import HostStarter, open_host_link
 from loopsy_core.wire import (
     Event,
@@ -26,21 +29,29 @@ from loopsy_core.wire import (
     Status,
 )
 
+from .acquaintance import Acquaintance
 from .approvals import Approvals
+from .door import Door
 from .grants import LOCAL, Asker
+from .keeper import Keeper
 from .kinds import COMMANDS_TABLE, Kinds, open_kinds
+from .machines import Machines
 from .notify import notify
+from .pairing import Pairing
 from .phones import Phones
 from .relaying import Relaying, open_relaying
 from .router import Router
 from .watching import watch_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from loopsy_core.home import Identity, PeerId
-    from loopsy_core.links import Asked
+    from loopsy_core.links import Answerer, Asked
     from loopsy_core.links.relay import PhoneChannel
+    from loopsy_core.sessions import HostLink
+
+    from .door import Proven
 
 __all__ = ["Node", "open_node"]
 
@@ -61,6 +72,7 @@ class Node:
         events: Broadcast[Event],
         kinds: Kinds,
         approvals: Approvals,
+        door: Door,
         nursery: trio.Nursery,
     ) -> None:
         """Put the parts together."""
@@ -75,25 +87,131 @@ class Node:
         self._stopping = trio.Event()
         self.kinds = kinds
         self.approvals = approvals
+        self.door = door
+        self.pairing = Pairing(door)
+        self.ways = Ways()
+        self.machines: Machines
+        self.port: int | None = None
+        """Where it listens for machines; None when it does not."""
         self._router = Router(self)
 
     async def serve(self, channel: Channel, asker: Asker) -> None:
         """Answer one caller's requests until it leaves."""
-        async with open_host_link(self._hosts) as host:
+        async with (
+            open_host_link(self._hosts) as host,
+            open_conversation(
+                channel, opener=False, answer=self._answerer(asker, host)
+            ) as conversation,
+        ):
+            await conversation.wait_closed()
 
-            async def answer(asked: Asked) -> object:
-                return await self._router.answer(asker, host, asked)
+    async def converse(
+        self,
+        channel: Channel,
+        asker: Asker,
+        *,
+        kind: Literal["lan", "relay"],
+        opener: bool,
+        address_at: Callable[[int], str | None],
+    ) -> None:
+        """Answer a machine's requests, and let it be asked, until it leaves.
 
-            async with open_conversation(channel, opener=False, answer=answer) as conversation:
-                await conversation.wait_closed()
+        `address_at` returns where it could be called, given the port on which it listens.
+        """
+        peer = asker.contact
+        assert peer is not None
+        async with (
+            open_host_link(self._hosts) as host,
+            open_conversation(
+                channel, opener=opener, answer=self._answerer(asker, host), lost=PeerLeft
+            ) as conversation,
+        ):
+            with self.ways.open(peer, conversation, kind) as way, one_error():
+                acquaintance = Acquaintance(self.door.book, peer, conversation, way, address_at)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(acquaintance.keep)
+                    await conversation.wait_closed()
+                    nursery.cancel_scope.cancel()
+
+    def _answerer(self, asker: Asker, host: HostLink) -> Answerer:
+        async def answer(asked: Asked) -> object:
+            return await self._router.answer(asker, host, asked)
+
+        return answer
+
+    # The doors.
 
     async def serve_local(self, channel: Channel) -> None:
         """Answer a program of this machine's user."""
         await self.serve(channel, LOCAL)
 
     async def serve_phone(self, channel: PhoneChannel) -> None:
-        """Answer a phone, once it has shown who it is."""
-        await self.phones.serve(channel, self.serve)
+        """Answer whoever comes through the relay, once it has shown who it is."""
+
+        async def pair(channel: Channel, first: bytes) -> Proven:
+            return await self.phones.pair(channel, first, client)
+
+        client = channel.client
+        await self.door.serve(
+            channel, channel.address, partial(self.serve_by_relay, client=client), pair
+        )
+
+    async def serve_by_relay(
+        self, channel: Channel, asker: Asker, *, client: str | None = None
+    ) -> None:
+        """Answer a contact that came through a relay; `client` is its account at ours."""
+        assert asker.contact is not None
+        if not self.is_machine(asker.contact):
+            await self.serve(channel, asker)
+            return
+        await self.door.book.note_way(asker.contact, relay_client=client)
+        await self.converse(
+            channel, asker, kind="relay", opener=client is None, address_at=lambda _: None
+        )
+
+    async def serve_lan(self, channel: Channel, address: str) -> None:
+        """Answer whoever calls directly, once it has shown who it is."""
+        await self.door.serve(channel, address, partial(self._serve_lan, address), self._pair_lan)
+
+    async def _serve_lan(self, address: str, channel: Channel, asker: Asker) -> None:
+        assert asker.contact is not None
+        if not self.is_machine(asker.contact):
+            await self.serve(channel, asker)
+            return
+        host = f"[{address}]" if ":" in address else address
+        await self.converse(
+            channel,
+            asker,
+            kind="lan",
+            opener=False,
+            address_at=lambda port: f"{host}:{port}",
+        )
+
+    async def _pair_lan(self, channel: Channel, first: bytes) -> None:
+        await self.pairing.called(channel, first)
+
+    async def serve_called(self, channel: Channel, asker: Asker, address: str) -> None:
+        """Talk with a machine that we have called at `address`."""
+        await self.converse(channel, asker, kind="lan", opener=True, address_at=lambda _: address)
+
+    async def listen(self, http_port: int) -> None:
+        """Listen for other machines, on the port behind that of the HTTP door.
+
+        Raises `Busy` when it is taken.
+        """
+        listeners = await open_listeners(http_port + 1 if http_port else 0)
+        self.port = listeners[0].socket.getsockname()[1]
+        await self._nursery.start(serve_tcp, listeners, self.serve_lan)
+        _log.info("listening for machines on port %d", self.port)
+
+    def is_machine(self, contact: PeerId) -> bool:
+        """Whether a contact is another machine, and not a phone."""
+        known = self.door.book.get(contact)
+        return known is not None and known.kind == "machine"
+
+    def lan_addresses(self) -> list[str]:
+        """Return where other machines can call this one."""
+        return [] if self.port is None else own_addresses(self.port)
 
     async def status(self) -> Status:
         """Return how the node is."""
@@ -105,6 +223,8 @@ class Node:
             relay=self.relaying.status.value,
             sessions=await self.sessions_alive(),
             phones=len(self.phones.list()),
+            port=self.port,
+            peers=len(self.machines.list()),
         )
 
     async def sessions_alive(self) -> int:
@@ -164,8 +284,10 @@ class Node:
 
 
 @asynccontextmanager
-async def open_node(home: Home | None = None) -> AsyncGenerator[Node]:
+async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGenerator[Node]:
     """Run the node of a home for as long as the block lasts; its sessions outlive it.
+
+    With `lan` it listens for other machines, on the port behind that of the HTTP door.
 
     The home must exist (`loopsy init` makes it). Raises `Busy` when a node runs there already,
     `Misconfigured` when a file or permission there must be mended first.
@@ -182,12 +304,24 @@ async def open_node(home: Home | None = None) -> AsyncGenerator[Node]:
             open_kinds(database) as kinds,
             trio.open_nursery() as nursery,
         ):
-            phones = Phones(identity, __version__, book, events)
+            door = Door(identity, __version__, book, events)
+            phones = Phones(door, events)
             approvals = Approvals(book, events, notify)
             hosts = HostStarter(home)
-            node = Node(identity, hosts, phones, events, kinds, approvals, nursery)
+            node = Node(identity, hosts, phones, events, kinds, approvals, door, nursery)
             async with open_relaying(home, identity.name, node.serve_phone) as relaying:
                 node.relaying = relaying
+                keeper = Keeper(
+                    door,
+                    node.ways,
+                    node.serve_called,
+                    node.serve_by_relay,
+                    config.discovery.manual_peers,
+                )
+                node.machines = Machines(door, node.ways, keeper, relaying, events)
+                if lan:
+                    await node.listen(config.server.port)
+                nursery.start_soon(keeper.keep)
                 nursery.start_soon(node.publish_relay_changes)
                 nursery.start_soon(watch_sessions, hosts, events)
                 if config.relay.url is not None:

@@ -1,129 +1,77 @@
-"""Phones at the node's door: pairing them, knowing them again, letting them in, revoking them."""
+"""Phones: offering to pair, pairing them by link and code, listing and revoking them."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
-from loopsy_core.errors import LoopsyError, ProtocolViolation, Refused
-from loopsy_core.home import Identity, peer_id
-from loopsy_core.links import Channel, SealedChannel, receive_one
-from loopsy_core.peers import Book, Contact, Offer, Offers, Presence
+from loopsy_core.errors import ProtocolViolation, Refused
+from loopsy_core.peers import Contact, Offer, Offers
 from loopsy_core.wire import (
     PRESETS,
     Established,
-    Introduction,
     Knock,
     PairingOffer,
     PairLink,
-    Pattern,
-    PhoneConnected,
     PhoneInfo,
-    PhoneLeft,
     PhonePaired,
     PhoneRevoked,
     Unreadable,
     WrongCode,
 )
 
-from .grants import Asker
+from .door import FIRST_WORDS, Proven
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from loopsy_core.home import PeerId
     from loopsy_core.kit import Broadcast
-    from loopsy_core.links.relay import PhoneChannel
+    from loopsy_core.links import Channel
     from loopsy_core.wire import Event, OfferPairing
 
+    from .door import Door
     from .relaying import Relaying
 
 __all__ = ["Phones"]
-
-FIRST_WORDS: Final = 10.0
-"""Seconds in which a caller must have shown that it is there, not a replay."""
 
 _log = logging.getLogger("loopsy.phones")
 
 
 class Phones:
-    """The relay's door."""
+    """The phones in the book, and those that come to be in it."""
 
-    def __init__(
-        self, identity: Identity, version: str, book: Book, events: Broadcast[Event]
-    ) -> None:
-        """Let in whom `book` knows, and whoever pairs."""
-        self._identity = identity
-        self._introduction = Introduction(identity.name, version)
-        self._book = book
+    def __init__(self, door: Door, events: Broadcast[Event]) -> None:
+        """Let phones pair at `door`."""
+        self._door = door
+        self._book = door.book
         self._events = events
         self._offers = Offers()
-        self.presence = Presence()
 
-    # The door.
+    async def pair(self, channel: Channel, first: bytes, client: str) -> Proven:
+        """Pair with a phone that has scanned a link; `client` is its account at the relay."""
+        with trio.move_on_after(FIRST_WORDS):
+            knock = Knock.parse(first)
+            established, offer = await self._hear(channel, knock)
+            proven = Proven(channel, established)
+            await proven.prove()
+            await self._add(proven.contact, offer, established, client)
+            return proven
+        raise ProtocolViolation("a phone does not go on with its pairing")
 
-    async def serve(
-        self, channel: PhoneChannel, let_in: Callable[[Channel, Asker], Awaitable[None]]
-    ) -> None:
-        """See who calls, and serve them with `let_in` for as long as they stay welcome.
-
-        Strangers hear nothing but that the connection ends, with a word for their user.
-        """
-        try:
-            with trio.fail_after(FIRST_WORDS):
-                first = await receive_one(channel)
-                knock = Knock.parse(first)
-                if knock.pattern is Pattern.IK:
-                    established = await self._know_again(channel, knock)
-                    offer = None
-                else:
-                    established, offer = await self._pair(channel, knock)
-                sealed = _Proven(SealedChannel(channel, established.connection))
-                await sealed.prove()
-            contact_id = peer_id(established.remote)
-            if offer is not None:
-                await self._add(contact_id, offer, established, channel.client)
-        except Refused as error:
-            _log.info("a phone from %s was refused: %s", channel.address, error)
-            await channel.aclose(str(error))
-            return
-        except (ProtocolViolation, trio.TooSlowError):
-            await channel.aclose("protocol")
-            return
-        contact = self._book.get(contact_id)
-        if contact is None or contact.expired(time.time()):  # while it proved itself
-            await channel.aclose("unknown_key")
-            return
-        sealed.still_welcome = lambda: self._book.get(contact_id) is not None
-        await self._stay(sealed, contact, let_in)
-
-    async def _know_again(self, channel: Channel, knock: Knock) -> Established:
-        try:
-            heard = knock.read(self._identity.private, self._identity.public)
-        except Unreadable:
-            raise Refused("unknown_key") from None
-        contact = self._book.get(peer_id(heard.remote))
-        if contact is None or contact.expired(time.time()):
-            raise Refused("unknown_key")
-        second, established = heard.accept(self._introduction)
-        await channel.send([second])
-        return established
-
-    async def _pair(self, channel: Channel, knock: Knock) -> tuple[Established, Offer]:
+    async def _hear(self, channel: Channel, knock: Knock) -> tuple[Established, Offer]:
         offer = self._offers.find(knock.offer, time.time())
         if offer is None:
             raise Refused("offer_gone")
         try:
-            heard = knock.read(self._identity.private, self._identity.public, offer.key)
+            heard = knock.read(self._door.identity.private, self._door.identity.public, offer.key)
         except Unreadable:
             left = self._offers.wrong(offer)
             self._events.publish(WrongCode(left))
             raise Refused(f"wrong_code:{left}") from None
-        second, established = heard.accept(self._introduction)
+        second, established = heard.accept(self._door.introduction)
         await channel.send([second])
         return established, offer
 
@@ -143,28 +91,9 @@ class Phones:
             relay_client=client,
         )
         await self._book.put(contact)
-        self.presence.cut(contact.id)  # an older connection may still have other grants
+        self._door.presence.cut(contact.id)  # an older connection may still have other grants
         _log.info("paired with phone %s (%s)", contact.name, contact.id[:8])
         self._events.publish(PhonePaired(contact.id, contact.name))
-
-    async def _stay(
-        self,
-        sealed: Channel,
-        contact: Contact,
-        let_in: Callable[[Channel, Asker], Awaitable[None]],
-    ) -> None:
-        asker = Asker(f"phone {contact.name}", contact.grants, contact.id)
-        expires_at = float("inf") if contact.expires_at is None else contact.expires_at
-        patience = max(0.0, expires_at - time.time())
-        with self.presence.present(contact.id) as visit:
-            if visit.first:
-                self._events.publish(PhoneConnected(contact.id, contact.name))
-            with trio.move_on_after(patience):
-                await self._book.seen(contact.id, time.time())
-                await let_in(sealed, asker)
-        if visit.last:
-            self._events.publish(PhoneLeft(contact.id, contact.name))
-            await self._book.seen(contact.id, time.time())
 
     # What the machine's user asks.
 
@@ -185,7 +114,7 @@ class Phones:
         except BaseException:
             self._offers.withdraw(offer)
             raise
-        link = PairLink(api.url, token.token, self._identity.id, offer.secret)
+        link = PairLink(api.url, token.token, self._door.identity.id, offer.secret)
         return PairingOffer(str(link), offer.code, min(offer.expires_at, token.expires_at))
 
     def list(self) -> list[PhoneInfo]:
@@ -203,16 +132,13 @@ class Phones:
         contact = self._book.get(contact_id)
         if contact is None:
             return
-        self.presence.cut(contact_id)  # before anything that may take long, or fail
+        self._door.presence.cut(contact_id)  # before anything that may take long, or fail
         with trio.CancelScope(shield=True):  # bounded by the disk; a phone may be revoking itself
             await self._book.remove(contact_id)
         self._events.publish(PhoneRevoked(contact.id, contact.name))
         _log.info("revoked phone %s (%s)", contact.name, contact.id[:8])
         if contact.relay_client is not None:
-            try:
-                await relaying.api().revoke_phone(contact.relay_client)
-            except LoopsyError as error:
-                _log.info("the relay keeps the account of %s: %s", contact.name, error)
+            await relaying.forget_client(contact.relay_client, contact.name)
 
     def _info(self, contact: Contact) -> PhoneInfo:
         return PhoneInfo(
@@ -220,39 +146,11 @@ class Phones:
             name=contact.name,
             created_at=contact.created_at,
             last_seen=contact.last_seen,
-            connected=self.presence.connected(contact.id),
+            connected=self._door.presence.connected(contact.id),
             grants=sorted(contact.grants),
             expires_at=contact.expires_at,
             auto_approve=contact.auto_approve,
         )
-
-
-class _Proven(Channel):
-    """A sealed channel whose first messages were received before anything is done for the caller.
-
-    A replayed first message gets this far and no further: its sender cannot seal a record.
-    """
-
-    def __init__(self, sealed: SealedChannel) -> None:
-        self._sealed = sealed
-        self._first: list[bytes] = []
-        self.still_welcome: Callable[[], bool] = lambda: True
-
-    async def prove(self) -> None:
-        self._first = await self._sealed.receive()
-
-    async def send(self, messages: Sequence[bytes]) -> None:
-        await self._sealed.send(messages)
-
-    async def receive(self) -> list[bytes]:
-        if self._first:
-            first, self._first = self._first, []
-            return first
-        return await self._sealed.receive()
-
-    async def aclose(self, why: str = "bye") -> None:
-        # Whoever is cut off is in the middle of a conversation, which knows no more than "bye".
-        await self._sealed.aclose(why if self.still_welcome() else "revoked")
 
 
 def _clean(name: str) -> str:

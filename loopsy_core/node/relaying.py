@@ -14,7 +14,7 @@ import trio
 from loopsy_core.errors import BadRequest, Gone, LoopsyError, Misconfigured, Refused
 from loopsy_core.home import Home, write_private
 from loopsy_core.kit import Backoff, Watched, keep_running
-from loopsy_core.wire import RelayStatus
+from loopsy_core.wire import Pass, RelayStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Relaying", "open_relaying"]
 
+PASS_TTL: Final = 60.0
+"""Seconds in which a machine must use the token that lets it through our relay."""
 FIRST_TRY: Final = 5.0
 """Seconds that `configure` waits for the link, so that its reply says whether it works."""
 
@@ -119,6 +121,20 @@ class Relaying:
         if old is not None:
             await self._leave(old)
         return self.status.value
+
+    async def grant_pass(self) -> Pass:
+        """Make a token for one machine to be let through our relay."""
+        if not self.status.value.connected:
+            return Pass(None)
+        api = self.api()
+        return Pass(api.url, (await api.issue(PASS_TTL)).token)
+
+    async def forget_client(self, client: str, name: str) -> None:
+        """Have the relay delete the account of a contact, if the relay can be reached."""
+        try:
+            await self.api().revoke_phone(client)
+        except LoopsyError as error:
+            _log.info("the relay keeps the account of %s: %s", name, error)
 
     async def keep_link(self) -> NoReturn:
         """Keep the link up, anew for each relay that is set."""

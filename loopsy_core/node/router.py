@@ -13,24 +13,33 @@ from loopsy_core.wire import (
     MAX_NAME,
     OPERATIONS,
     AddCommand,
+    AddPeer,
     ApprovalList,
+    AskPass,
     AttachSession,
     ConfigureRelay,
     DecideApproval,
     EndSession,
     Forget,
+    GrantPeer,
     Hello,
     HelloReply,
+    InvitePeer,
+    JoinPeer,
     ListApprovals,
     ListKinds,
+    ListPeers,
     ListPhones,
     ListSessions,
     NodeStatus,
     Nothing,
     OfferPairing,
+    PeerList,
     PhoneList,
     RemoveCommand,
+    RemovePeer,
     RemoveSession,
+    RenamePeer,
     RenameSession,
     ResizeSession,
     RevokePhone,
@@ -83,11 +92,22 @@ class Router:
         if operation is None:
             raise BadRequest(f"this version of Loopsy does not know {asked.op!r}")
         asker.check(operation)
-        if asked.to is not None and asked.to != self._node.identity.id:
-            raise BadRequest("this version of Loopsy does not pass calls on to other machines")
+        if asked.to is not None and asked.to not in (
+            self._node.identity.id,
+            self._node.identity.name,
+        ):
+            return self._pass_to_machine(asker, asked, asked.to)
         if asked.op in _FOR_HOST:
             return await self._pass_to_host(asker, host, asked)
         return await self._act(asker, asked)
+
+    def _pass_to_machine(self, asker: Asker, asked: Asked, peer: str) -> object:
+        if asker.contact is not None:
+            # Trust goes from one machine to the next, and no further.
+            raise Refused("only this machine's own user reaches other machines through it")
+        conversation = self._node.machines.reach(peer)
+        asked.pass_on(conversation, asked.op, bytes(asked.params))
+        return PASSED_ON
 
     async def _pass_to_host(self, asker: Asker, host: HostLink, asked: Asked) -> object:
         if asked.op in _NEEDS_HOST:
@@ -124,6 +144,8 @@ class Router:
                     version=node.version,
                     grants=sorted(asker.grants),
                     contact=asker.contact or "local",
+                    port=node.port,
+                    relay=node.relaying.url,
                 )
             case NodeStatus.op:
                 return await node.status()
@@ -164,6 +186,29 @@ class Router:
                     raise Refused("only a paired phone can ask to be forgotten")
                 node.forget_after(asked, asker.contact)
                 return Nothing()
+            case ListPeers.op:
+                return PeerList(node.machines.list())
+            case InvitePeer.op:
+                invite = decode(asked.params, InvitePeer)
+                met = await node.pairing.invite(asked, invite, node.lan_addresses)
+                return await node.machines.paired(met, invite.preset, invite.expires)
+            case JoinPeer.op:
+                join = decode(asked.params, JoinPeer)
+                met = await node.pairing.join(asked, join)
+                return await node.machines.paired(met, join.preset, join.expires)
+            case AddPeer.op:
+                return await node.machines.add(decode(asked.params, AddPeer))
+            case RemovePeer.op:
+                return await node.machines.remove(decode(asked.params, RemovePeer).peer)
+            case RenamePeer.op:
+                rename = decode(asked.params, RenamePeer)
+                return await node.machines.rename(rename.peer, rename.name)
+            case GrantPeer.op:
+                return await node.machines.grant(decode(asked.params, GrantPeer))
+            case AskPass.op:
+                if asker.contact is None or not node.is_machine(asker.contact):
+                    raise Refused("only a paired machine may ask for that")
+                return await node.relaying.grant_pass()
             case ConfigureRelay.op:
                 configure = decode(asked.params, ConfigureRelay)
                 return await node.relaying.configure(configure.url, configure.registration_secret)

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from .book import MIGRATIONS, Book, Contact, open_book
+from .invitation import Invitation, Invitations
 from .pairing import Offer, Offers
 from .presence import Presence, Visit
+from .ways import Way, Ways
 
-__all__ = ["MIGRATIONS", "Book", "Contact", "Offer", "Offers", "Presence", "Visit", "open_book"]
+__all__ = [
+    "MIGRATIONS",
+    "Book",
+    "Contact",
+    "Invitation",
+    "Invitations",
+    "Offer",
+    "Offers",
+    "Presence",
+    "Visit",
+    "Way",
+    "Ways",
+    "open_book",
+]

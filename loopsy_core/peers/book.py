@@ -13,6 +13,7 @@ import msgspec
 
 from loopsy_core.errors import BadRequest, Busy, NotFound
 from loopsy_core.home import PeerId
+from loopsy_core.kit import Watched
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["MIGRATIONS", "Book", "Contact", "open_book"]
 
 MAX_CONTACTS: Final = 1000
+MAX_ADDRESSES: Final = 4
+"""Places that are remembered of each machine."""
 
 MIGRATIONS: Final = (
     """
@@ -38,6 +41,12 @@ MIGRATIONS: Final = (
     ) STRICT;
     """,
     "ALTER TABLE contacts ADD COLUMN auto_approve INTEGER NOT NULL DEFAULT 0;",
+    """
+    ALTER TABLE contacts ADD COLUMN addresses TEXT NOT NULL DEFAULT '';
+    ALTER TABLE contacts ADD COLUMN relay_url TEXT;
+    ALTER TABLE contacts ADD COLUMN relay_bearer TEXT;
+    ALTER TABLE contacts ADD COLUMN version TEXT;
+    """,
 )
 """The tables of a node's database."""
 
@@ -59,6 +68,14 @@ class Contact:
     """What the relay calls this phone; we need it only to have its account there deleted."""
     auto_approve: bool = False
     """Whether this machine's user lets agents that it starts approve by themselves."""
+    addresses: tuple[str, ...] = ()
+    """Where a machine was found before (`host:port`), the latest first."""
+    relay_url: str | None = None
+    """The relay by which a machine can be reached, where we have an account for that."""
+    relay_bearer: str | None = attrs.field(default=None, repr=False)
+    """What we show to that relay."""
+    version: str | None = None
+    """What a machine ran when we heard of it last."""
 
     def expired(self, now: float) -> bool:
         """Whether the contact counts no more."""
@@ -72,6 +89,8 @@ class Book:
         """Begin with what the database holds."""
         self._database = database
         self._contacts = {contact.id: contact for contact in contacts}
+        self.version = Watched(0)
+        """Changes whenever a contact comes, goes, or may do something else."""
 
     def get(self, contact_id: PeerId) -> Contact | None:
         """Return the contact with this key, if it is known."""
@@ -90,6 +109,7 @@ class Book:
         Raises `NotFound`, or `BadRequest` when several could be meant.
         """
         contacts = self.all(kind)
+        lists = "loopsy peers" if kind == "machine" else "loopsy phone list"
         for contact in contacts:
             if contact.id == reference:  # first: a phone may call itself by another's id
                 return contact
@@ -100,7 +120,7 @@ class Book:
             if contact.name == reference or contact.id.startswith(reference)
         ]
         if not found:
-            raise NotFound(f"there is no {kind} {reference!r}; `loopsy {kind} list` shows them")
+            raise NotFound(f"there is no {kind} {reference!r}; `{lists}` shows them")
         if len(found) > 1:
             ids = ", ".join(contact.id[:8] for contact in found[:5])
             raise BadRequest(f"{reference!r} may mean several {kind}s: {ids}")
@@ -111,18 +131,78 @@ class Book:
         if contact.id not in self._contacts and len(self._contacts) >= MAX_CONTACTS:
             raise Busy(f"{MAX_CONTACTS} contacts are known already; revoke some first")
 
+        row = _row(contact)
+
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(contact)
+                f"INSERT OR REPLACE INTO contacts VALUES ({', '.join('?' * len(row))})", row
             )
 
         await self._database.transact(write)
         self._contacts[contact.id] = contact
+        self._changed()
+
+    def free_name(self, wanted: str, contact_id: PeerId) -> str:
+        """Return `wanted`, with a number behind it where another contact is called so."""
+        taken = {contact.name for contact in self._contacts.values() if contact.id != contact_id}
+        name, number = wanted, 1
+        while name in taken:
+            number += 1
+            name = f"{wanted}-{number}"
+        return name
+
+    async def note_way(
+        self,
+        contact_id: PeerId,
+        *,
+        address: str | None = None,
+        version: str | None = None,
+        relay: tuple[str, str] | None = None,
+        relay_client: str | None = None,
+    ) -> None:
+        """Note how a machine was reached, if it is still known; what is None stays as it was.
+
+        `relay` is the address of its relay and our bearer there.
+        """
+        contact = self._contacts.get(contact_id)
+        if contact is None:
+            return
+        changed = contact
+        if address is not None:
+            others = [known for known in contact.addresses if known != address]
+            changed = attrs.evolve(changed, addresses=(address, *others)[:MAX_ADDRESSES])
+        if version is not None:
+            changed = attrs.evolve(changed, version=version)
+        if relay is not None:
+            changed = attrs.evolve(changed, relay_url=relay[0], relay_bearer=relay[1])
+        if relay_client is not None:
+            changed = attrs.evolve(changed, relay_client=relay_client)
+        if changed == contact:
+            return
+        self._contacts[contact_id] = changed
+        values = (
+            " ".join(changed.addresses),
+            changed.relay_url,
+            changed.relay_bearer,
+            changed.version,
+            changed.relay_client,
+            contact_id,
+        )
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE contacts SET addresses = ?, relay_url = ?, relay_bearer = ?, version = ?,"
+                " relay_client = ? WHERE id = ?",
+                values,
+            )
+
+        await self._database.transact(write)
 
     async def remove(self, contact_id: PeerId) -> None:
         """Forget a contact: in memory at once, so that nobody gets in while the disk works."""
         if self._contacts.pop(contact_id, None) is None:
             return
+        self._changed()
 
         def delete(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM contacts WHERE id = ?", (contact_id,))
@@ -141,6 +221,9 @@ class Book:
             connection.execute("UPDATE contacts SET last_seen = ? WHERE id = ?", (now, contact_id))
 
         await self._database.transact(write)
+
+    def _changed(self) -> None:
+        self.version.set(self.version.value + 1)
 
 
 @asynccontextmanager
@@ -165,6 +248,10 @@ def _row(contact: Contact) -> tuple[str | float | None, ...]:
         contact.expires_at,
         contact.relay_client,
         contact.auto_approve,
+        " ".join(contact.addresses),
+        contact.relay_url,
+        contact.relay_bearer,
+        contact.version,
     )
 
 
@@ -178,6 +265,10 @@ def _contact(
     expires_at: float | None,
     relay_client: str | None,
     auto_approve: int,
+    addresses: str,
+    relay_url: str | None,
+    relay_bearer: str | None,
+    version: str | None,
 ) -> Contact:
     return Contact(
         PeerId(contact_id),
@@ -189,4 +280,8 @@ def _contact(
         expires_at,
         relay_client,
         bool(auto_approve),
+        tuple(addresses.split()),
+        relay_url,
+        relay_bearer,
+        version,
     )

@@ -7,9 +7,9 @@ other. So whoever stands between has one chance in a million, and no way to try 
 (Vaudenay, "Secure communications over insecure channels based on short authenticated strings",
 2005).
 
-Each step is a type of its own, so that a step out of order cannot be written: `call_with_code` -> `Calling`
--> `Met` -> `Compared` on the calling side, `Called` -> `Answering` -> `Introduced` -> `Committed`
--> `Compared` on the called side. Then each side sends its user's `Verdict`.
+Each step is a type of its own, so that a step out of order cannot be written: `call_with_code` ->
+`Calling` -> `Met` -> `Compared` on the calling side, `Called` -> `Answering` -> `Introduced` ->
+`Committed` -> `Compared` on the called side. Then each side sends its user's `Verdict`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar
 
 import attrs
 import msgspec
@@ -27,11 +27,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from loopsy_core.errors import BadRequest, ProtocolViolation
 
 from .codec import decode, encode
-from .greeting import PROLOGUE, Introduction, establish, read_introduction
+from .greeting import PROLOGUE, Established, Introduction, establish, read_introduction
 from .noise import KEY, Handshake, Pattern
-
-if TYPE_CHECKING:
-    from .greeting import Established
 
 __all__ = [
     "INVITE_DIGITS",

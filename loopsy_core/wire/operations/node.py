@@ -48,6 +48,8 @@ class HelloReply(msgspec.Struct, frozen=True):
     """The asker's own id, or "local"."""
     port: int | None = None
     """Where it listens for machines; None when it does not."""
+    relay: str | None = None
+    """The relay by which it can be reached, if there is one."""
 
 
 class Hello(Operation[HelloReply], frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from ..codec import decode_as
 from ..grants import Grant, Preset
 from ..operation import Operation, Reference
 
@@ -13,6 +14,7 @@ __all__ = [
     "AddPeer",
     "AskPass",
     "Comparing",
+    "Confirm",
     "GrantPeer",
     "InvitePeer",
     "Invited",
@@ -24,6 +26,7 @@ __all__ = [
     "RemovePeer",
     "RenamePeer",
     "Way",
+    "decode_pairing",
 ]
 
 Address: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
@@ -87,12 +90,28 @@ class Comparing(msgspec.Struct, frozen=True, tag_field="type", tag="comparing"):
     number: str
 
 
+_pairing: msgspec.msgpack.Decoder[Invited | Comparing] = msgspec.msgpack.Decoder(
+    Invited | Comparing
+)
+
+
+def decode_pairing(data: bytes) -> Invited | Comparing:
+    """Return what a node tells of a pairing under way, or raise `BadRequest`."""
+    return decode_as(data, _pairing)
+
+
+class Confirm(msgspec.Struct, frozen=True, tag_field="type", tag="confirm"):
+    """What the asker sends once this machine's user has compared the numbers."""
+
+    same: bool
+
+
 class InvitePeer(Operation[PeerInfo], frozen=True, kw_only=True):
     """Let one machine pair with this one, as one whose user knows the code.
 
-    The stream: `Invited`, then `Comparing` once it has come. The asker sends a `wire.Verdict` as
-    an Item; the answer comes once both users have said yes. A caller that fails costs a try of
-    five, and the last one burns the invitation.
+    The stream: `Invited`, then `Comparing` once it has come (again for another caller, if that
+    one is lost). The asker sends `Confirm`; the answer comes once both users have said yes. A
+    caller that fails costs a try of five, and the last one burns the invitation.
     """
 
     op = "peers.invite"
@@ -107,8 +126,8 @@ class InvitePeer(Operation[PeerInfo], frozen=True, kw_only=True):
 class JoinPeer(Operation[PeerInfo], frozen=True, kw_only=True):
     """Pair with the machine at `address`, whose user has told us its `code`.
 
-    The stream: `Comparing`; the asker sends a `wire.Verdict`, and is answered once both users
-    have said yes.
+    The stream: `Comparing`; the asker sends `Confirm`, and is answered once both users have
+    said yes.
     """
 
     op = "peers.join"
@@ -166,8 +185,8 @@ class GrantPeer(Operation[PeerInfo], frozen=True, kw_only=True):
     peer: Reference
     preset: Preset | None = None
     """Begin from this bundle; without it, from what it may do already."""
-    add: list[Grant] = []
-    remove: list[Grant] = []
+    add: list[Grant] = msgspec.field(default_factory=list)
+    remove: list[Grant] = msgspec.field(default_factory=list)
     expires: When | None = None
 
 
@@ -183,5 +202,5 @@ class AskPass(Operation[Pass], frozen=True, kw_only=True):
     """Ask a paired machine to let us through its relay from now on."""
 
     op = "peers.pass"
-    grant = None
+    grant = "view"
     reply = Pass

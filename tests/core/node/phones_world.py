@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import pytest
@@ -13,7 +14,9 @@ from loopsy_core.errors import Gone, Refused
 from loopsy_core.home import Identity
 from loopsy_core.kit import Broadcast
 from loopsy_core.links import open_conversation
+from loopsy_core.node import door as door_file
 from loopsy_core.node import phones as phones_file
+from loopsy_core.node.door import Door as NodeDoor
 from loopsy_core.node.phones import Phones
 from loopsy_core.peers import MIGRATIONS, Book
 from loopsy_core.wire import Event, HelloReply, OfferPairing, encode
@@ -64,13 +67,15 @@ class Porch:
         self.identity = Identity(key.private_bytes_raw(), public, "kai")
         self.book = Book(cast("Database", database), [])
         self.events = Recorded()
-        self.phones = Phones(self.identity, "1.0", self.book, self.events)
+        self.door = NodeDoor(self.identity, "1.0", self.book, self.events)
+        self.phones = Phones(self.door, self.events)
         self.relay = MemoryRelay()
         self.relaying = cast("Relaying", self.relay.account())
         self.let_in: list[Asker] = []
 
     async def serve(self, channel: PhoneChannel) -> None:
-        await self.phones.serve(channel, self._let_in)
+        pair = partial(self.phones.pair, client=channel.client)
+        await self.door.serve(channel, channel.address, self._let_in, pair)
 
     async def _let_in(self, channel: Channel, asker: Asker) -> None:
         async def answer(_: Asked) -> HelloReply:
@@ -99,6 +104,7 @@ def open_porch() -> Generator[Porch]:
     database = InlineDatabase(MIGRATIONS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(phones_file, "time", Calendar())
+        patch.setattr(door_file, "time", Calendar())
         try:
             yield Porch(database)
         finally:

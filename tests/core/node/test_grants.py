@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 import pytest
 import trio
 
-from loopsy_core.errors import BadRequest, Gone, Refused
+from loopsy_core.errors import BadRequest, Gone, NotFound, Refused
 from loopsy_core.home import PeerId
 from loopsy_core.links import Call, open_conversation
 from loopsy_core.node.grants import LOCAL, Asker
@@ -17,14 +17,20 @@ from loopsy_core.wire import (
     OPERATIONS,
     PRESETS,
     AddCommand,
+    AddPeer,
+    AskPass,
     AttachSession,
     ConfigureRelay,
     DecideApproval,
     EndSession,
     Forget,
+    GrantPeer,
     Hello,
+    InvitePeer,
+    JoinPeer,
     ListApprovals,
     ListKinds,
+    ListPeers,
     ListPhones,
     ListSessions,
     NodeStatus,
@@ -32,7 +38,9 @@ from loopsy_core.wire import (
     Operation,
     Preset,
     RemoveCommand,
+    RemovePeer,
     RemoveSession,
+    RenamePeer,
     RenameSession,
     ResizeSession,
     RevokePhone,
@@ -82,6 +90,14 @@ REQUESTS: Final[dict[str, Operation[object]]] = {
         RevokePhone(phone="p"),
         OfferPairing(),
         Forget(),
+        ListPeers(),
+        InvitePeer(),
+        JoinPeer(address="kai.local", code="000000"),
+        AddPeer(address=None, key="k"),
+        RemovePeer(peer="p"),
+        RenamePeer(peer="p", name="q"),
+        GrantPeer(peer="p"),
+        AskPass(),
         ConfigureRelay(url="https://relay.test"),
         ShowRelay(),
         UnsetRelay(),
@@ -98,6 +114,8 @@ NEEDED: Final = {  # as PROTOCOL.md has it, written out again
         "sessions.history",
         "kinds.list",
         "relay.show",
+        "peers.list",
+        "peers.pass",
     },
     "type": {
         "sessions.start",
@@ -118,6 +136,12 @@ NEEDED: Final = {  # as PROTOCOL.md has it, written out again
         "phones.revoke",
         "relay.configure",
         "relay.unset",
+        "peers.invite",
+        "peers.join",
+        "peers.add",
+        "peers.remove",
+        "peers.rename",
+        "peers.grant",
     },
 }
 
@@ -251,7 +275,7 @@ async def test_what_makes_no_sense_is_answered_with_the_field_that_is_wrong(
                     assert (await conversation.ask(Hello())).contact == "local"
 
 
-async def test_calls_to_another_machine_are_refused_clearly(tmp_path: Path) -> None:
+async def test_calls_to_an_unknown_machine_are_refused_clearly(tmp_path: Path) -> None:
     with trio.fail_after(PATIENCE):
         async with open_world(tmp_path) as world:
             node = await world.node()
@@ -260,13 +284,24 @@ async def test_calls_to_another_machine_are_refused_clearly(tmp_path: Path) -> N
                 nursery.start_soon(node.serve_local, far)
                 async with open_conversation(near, opener=True) as conversation:
                     for request in (Hello(), ListSessions(), OfferPairing(), StopNode()):
-                        with pytest.raises(BadRequest, match="other machines"):
+                        with pytest.raises(NotFound, match="there is no machine"):
                             await conversation.ask(
                                 cast("Operation[object]", request), to=Phone().id
                             )
                     assert not world.relay.tokens
                     to_itself = await conversation.ask(Hello(), to=node.identity.id)
                     assert to_itself.node_id == node.identity.id
+
+
+async def test_a_phone_reaches_no_other_machine_through_this_one(tmp_path: Path) -> None:
+    phone = Phone()
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            node = await world.node()
+            await world.pair(node, phone)
+            async with open_phone(node.serve_phone, phone.again(node.identity.id)) as client:
+                with pytest.raises(Refused, match="own user"):
+                    await client.peer("mac").sessions()
 
 
 async def test_a_viewer_sees_a_session_and_can_do_nothing_to_it(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from loopsy_core.links import receive_one
-from loopsy_core.node.phones import FIRST_WORDS
+from loopsy_core.node.door import FIRST_WORDS
 from loopsy_core.wire import Greeting, Introduction, greet, greet_with_offer
 from tests.core.node.phones_world import (
     Porch,

@@ -1,0 +1,177 @@
+"""The machines in the book: adding, naming, granting, forgetting them, and reaching them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import attrs
+
+from loopsy_core.errors import BadRequest, Gone, Refused
+from loopsy_core.home import default_name, is_name, parse_peer_id, peer_id
+from loopsy_core.links.tcp import parse_address
+from loopsy_core.peers import Contact
+from loopsy_core.wire import (
+    PRESETS,
+    PeerInfo,
+    PeerPaired,
+    PeerRemoved,
+    Preset,
+)
+
+if TYPE_CHECKING:
+    from loopsy_core.home import PeerId
+    from loopsy_core.kit import Broadcast
+    from loopsy_core.links import Conversation
+    from loopsy_core.peers import Ways
+    from loopsy_core.wire import AddPeer, Event, GrantPeer
+
+    from .door import Door
+    from .keeper import Keeper
+    from .pairing import Met
+    from .relaying import Relaying
+
+__all__ = ["Machines"]
+
+_log = logging.getLogger("loopsy.peers")
+
+
+class Machines:
+    """What this machine's user asks about others."""
+
+    def __init__(
+        self, door: Door, ways: Ways, keeper: Keeper, relaying: Relaying, events: Broadcast[Event]
+    ) -> None:
+        """Look after the machines in the book of `door`."""
+        self._door = door
+        self._book = door.book
+        self._ways = ways
+        self._keeper = keeper
+        self._relaying = relaying
+        self._events = events
+
+    def list(self) -> list[PeerInfo]:
+        """Return all machines, the oldest first."""
+        return [self._info(contact) for contact in self._book.all("machine")]
+
+    def reach(self, reference: str) -> Conversation:
+        """Return the best connection with a machine, given by name, id or its beginning.
+
+        Raises `NotFound`, or `Gone` when it is not reached now.
+        """
+        contact = self._book.find(reference, "machine")
+        way = self._ways.best(contact.id)
+        if way is None:
+            problem = self._keeper.problem(contact.id)
+            why = f": {problem}" if problem else "; nothing is known of where it is"
+            raise Gone(f"{contact.name} is not reached{why}")
+        return way.conversation
+
+    async def paired(self, met: Met, preset: Preset, expires_at: float | None) -> PeerInfo:
+        """Keep a machine that both users have confirmed."""
+        established = met.compared.established
+        return await self._keep(
+            peer_id(established.remote),
+            established.introduction.name,
+            preset,
+            expires_at,
+            () if met.address is None else (met.address,),
+            established.introduction.version,
+        )
+
+    async def add(self, request: AddPeer) -> PeerInfo:
+        """Trust a key that the user brought by hand."""
+        key = request.key.strip().lower()
+        contact_id = peer_id(parse_peer_id(key))
+        addresses: tuple[str, ...] = ()
+        if request.address is not None:
+            host, port = parse_address(request.address)
+            addresses = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}",)
+        name = request.name or (request.address or "").split(".")[0].split(":")[0]
+        return await self._keep(contact_id, name, request.preset, request.expires, addresses, None)
+
+    async def _keep(
+        self,
+        contact_id: PeerId,
+        name: str,
+        preset: Preset,
+        expires_at: float | None,
+        addresses: tuple[str, ...],
+        version: str | None,
+    ) -> PeerInfo:
+        if contact_id == self._door.identity.id:
+            raise BadRequest("that is this machine itself")
+        if expires_at is not None and expires_at <= time.time():
+            raise Refused("a pairing cannot expire in the past")
+        known = self._book.get(contact_id)
+        wanted = known.name if known and known.kind == "machine" else name
+        wanted = wanted if is_name(wanted) else default_name(wanted)
+        contact = Contact(
+            contact_id,
+            self._book.free_name(wanted, contact_id),
+            "machine",
+            frozenset(PRESETS[preset]),
+            known.created_at if known else time.time(),
+            expires_at=expires_at,
+            addresses=addresses or (known.addresses if known else ()),
+            version=version,
+        )
+        await self._book.put(contact)
+        self._door.presence.cut(contact_id)  # an older connection may still have other grants
+        _log.info("paired with %s (%s)", contact.name, contact.id[:8])
+        self._events.publish(PeerPaired(contact.id, contact.name))
+        return self._info(contact)
+
+    async def remove(self, reference: str) -> PeerInfo:
+        """Forget a machine and cut it off at once."""
+        contact = self._book.find(reference, "machine")
+        info = self._info(contact)
+        self._door.presence.cut(contact.id)
+        await self._book.remove(contact.id)
+        self._events.publish(PeerRemoved(contact.id, contact.name))
+        _log.info("forgot %s (%s)", contact.name, contact.id[:8])
+        if contact.relay_client is not None:
+            await self._relaying.forget_client(contact.relay_client, contact.name)
+        return info
+
+    async def rename(self, reference: str, name: str) -> PeerInfo:
+        """Call a machine something else here."""
+        contact = self._book.find(reference, "machine")
+        if not is_name(name):
+            raise BadRequest(
+                "a machine's name has letters, digits, dots, dashes and underscores, and begins"
+                " with a letter or digit"
+            )
+        if self._book.free_name(name, contact.id) != name:
+            raise BadRequest(f"another contact is called {name!r} already")
+        changed = attrs.evolve(contact, name=name)
+        await self._book.put(changed)
+        return self._info(changed)
+
+    async def grant(self, request: GrantPeer) -> PeerInfo:
+        """Change what a machine may do; its connections are made anew."""
+        contact = self._book.find(request.peer, "machine")
+        grants = contact.grants if request.preset is None else frozenset(PRESETS[request.preset])
+        grants = (grants | frozenset(request.add)) - frozenset(request.remove)
+        expires = contact.expires_at if request.expires is None else request.expires
+        changed = attrs.evolve(contact, grants=grants, expires_at=expires)
+        await self._book.put(changed)
+        self._door.presence.cut(contact.id)
+        return self._info(changed)
+
+    def _info(self, contact: Contact) -> PeerInfo:
+        way = self._ways.best(contact.id)
+        return PeerInfo(
+            id=contact.id,
+            name=contact.name,
+            created_at=contact.created_at,
+            last_seen=contact.last_seen,
+            grants=sorted(contact.grants),
+            expires_at=contact.expires_at,
+            way=None if way is None else way.kind,
+            addresses=self._keeper.addresses(contact),
+            problem=self._keeper.problem(contact.id) if way is None else None,
+            version=contact.version,
+            round_trip=None if way is None else way.round_trip,
+        )
