@@ -110,25 +110,22 @@ def stop(
 
 def restart(
     *,
-    lan: Annotated[
-        bool | None,
-        Option("Let paired machines on the network in, or not; as before if not given."),
-    ] = None,
+    lan: Annotated[bool, Option("Let paired machines on the network in from now on.")] = False,
+    no_lan: Annotated[bool, Option("Let none in any more.")] = False,
     json: Json = False,
 ) -> None:
     """Stop the daemon and start it again; sessions and who looks at them do not notice.
 
-    Without a daemon it is the same as start.
+    Without a daemon it is the same as start. Without --lan and --no-lan it listens as before.
     """
     home = Home.find()
     try:
-        if lan is None:
-            lan = ask(NodeStatus(), home).port is not None
+        lan = lan or (not no_lan and ask(NodeStatus(), home).port is not None)
         living = _stop_node(home)
     except NoDaemon:
         living = 0
         note("no daemon ran")
-    pid = ensure_daemon(home, lan=bool(lan))
+    pid = ensure_daemon(home, lan=lan)
     if json:
         print_json({"home": _path(home.root), "pid": pid or node_pid(home), "sessions": living})
     else:

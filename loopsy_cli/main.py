@@ -119,10 +119,12 @@ def _prepare(name: str, words: list[str]) -> Callable[[], int | None]:
 
 
 def _describe(name: str) -> int:
-    from .commands import load_command
+    from .commands import GROUPS, help_text, load_command
     from .describing import describe
 
     sys.stdout.write(describe(name, load_command(name)))
+    if name in GROUPS:
+        sys.stdout.write("\n" + help_text(name))
     return 0
 
 

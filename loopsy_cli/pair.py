@@ -23,8 +23,7 @@ from .options import Json, MachinePreset, Option
 from .show import clean, flush, note, print_json, say, span
 
 if TYPE_CHECKING:
-    from loopsy_core.client import Client
-    from loopsy_core.links import Call
+    from loopsy_core.client import Call, Client
     from loopsy_core.wire import Item, PeerInfo
 
 __all__ = ["pair"]

@@ -8,7 +8,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from loopsy_core.errors import BadRequest
 
-from .commands import COMMANDS, GROUPS
+from .commands import COMMANDS, GROUPS, load_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +23,8 @@ def make_app() -> App:
     for group in groups.values():
         app.command(group)
     for name, function in COMMANDS.items():
+        if name in GROUPS:
+            continue  # it is a group's word alone: `parse` makes an App of its own for it
         first, _, second = name.partition(" ")
         (groups[first] if second else app).command(function, name=second or first)
     return app
@@ -33,9 +35,14 @@ def parse(name: str, words: Sequence[str]) -> Callable[[], int | None]:
 
     Raises `BadRequest`, in one line, when the words do not fit.
     """
+    if name in GROUPS:
+        app, path = _app(name), []
+        app.default(load_command(name))
+    else:
+        app, path = make_app(), name.split()
     try:
-        function, bound, _ = make_app().parse_args(
-            [*name.split(), *_with_dashes(words)], print_error=False, exit_on_error=False
+        function, bound, _ = app.parse_args(
+            [*path, *_with_dashes(words)], print_error=False, exit_on_error=False
         )
     except CycloptsError as error:
         said = " ".join(str(error).split())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from loopsy_core.links import Call
+
 from .attached import Attached, Drawn, Shown
 from .client import Client, open_client, open_host_client
 from .daemon import start_daemon
@@ -9,6 +11,7 @@ from .viewing import Viewing
 
 __all__ = [
     "Attached",
+    "Call",
     "Client",
     "Drawn",
     "Shown",

@@ -28,14 +28,16 @@ def test_every_command_has_help(loopsy: CommandLine, name: str) -> None:
 
 def test_every_option_is_explained() -> None:
     app = make_app()
-    for name in COMMANDS:
+    for name in COMMANDS.keys() - GROUPS.keys():
         found = app
         for word in name.split():
             found = found[word]
         assert found.default_command is load_command(name)
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], *([group] for group in GROUPS)])
+@pytest.mark.parametrize(
+    "words", [[], ["--help"], ["-h"], *([group, "--help"] for group in GROUPS)]
+)
 def test_the_list_of_commands_fits_80_columns(loopsy: CommandLine, words: list[str]) -> None:
     said = loopsy.say(*words)
     assert "Usage: loopsy" in said
