@@ -16,6 +16,7 @@ from loopsy_core.home import Home, load_config, load_identity, lock_file
 from loopsy_core.kit import Backoff, Broadcast, contained, one_error, open_database
 from loopsy_core.links import Channel, open_conversation, serve_local
 from loopsy_core.links.addresses import own_addresses
+from loopsy_core.links.mdns import Announcement
 from loopsy_core.links.tcp import open_listeners, serve_tcp
 from loopsy_core.peers import MIGRATIONS, Ways, open_book
 from loopsy_core.sessions import HostStarter, open_host_link
@@ -31,6 +32,7 @@ from loopsy_core.wire import (
 
 from .acquaintance import Acquaintance
 from .approvals import Approvals
+from .discovery import discover
 from .door import Door
 from .grants import LOCAL, Asker
 from .keeper import Keeper
@@ -322,6 +324,9 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 if lan:
                     await node.listen(config.server.port)
                 nursery.start_soon(keeper.keep)
+                if config.discovery.enabled:
+                    told = node.port and Announcement(identity.id, identity.name, node.port)
+                    nursery.start_soon(discover, told or None, book, keeper)
                 nursery.start_soon(node.publish_relay_changes)
                 nursery.start_soon(watch_sessions, hosts, events)
                 if config.relay.url is not None:

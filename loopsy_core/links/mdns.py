@@ -1,0 +1,184 @@
+"""mDNS: machines of one network find each other by name (RFC 6762 and 6763, `_loopsy._tcp`).
+
+What is heard proves nothing, for anybody on the network can say anything: it is a place to call,
+where whoever answers must then prove its key. zeroconf lives in threads of its own; its calls go
+through worker threads, and its callbacks hand over small facts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+from collections import deque
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from zeroconf import Zeroconf
+
+__all__ = ["Announcement", "Found", "open_mdns", "own_networks"]
+
+SERVICE: Final = "_loopsy._tcp.local."
+RESOLVING: Final = 3.0
+"""Seconds that a machine may take to say where it is, once it was heard of."""
+MAX_WAITING: Final = 256
+"""Machines that were heard of and not asked yet; more are dropped, and heard of again later."""
+MAX_ADDRESSES: Final = 6
+GOODBYE: Final = 2.0
+"""Seconds that taking our own announcement back may take."""
+
+_INSTANCE: Final = re.compile(r"([a-z2-7]{52})\." + re.escape(SERVICE))
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Announcement:
+    """What this machine tells of itself."""
+
+    id: str
+    name: str
+    port: int
+
+
+@attrs.frozen
+class Found:
+    """A machine that was heard of; `addresses` are `host:port`, none once it has said goodbye."""
+
+    id: str
+    name: str
+    addresses: tuple[str, ...]
+
+
+def own_networks() -> frozenset[str]:
+    """Return the addresses of this machine that mDNS can use; blocks for a moment."""
+    import ifaddr
+
+    found = (ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips)
+    return frozenset(
+        ip for ip in found if isinstance(ip, str) and not ipaddress.ip_address(ip).is_loopback
+    )
+
+
+@asynccontextmanager
+async def open_mdns(
+    announcement: Announcement | None,
+    wanted: Callable[[str], bool],
+    on_found: Callable[[Found], None],
+) -> AsyncGenerator[None]:
+    """Announce this machine, if it wants that, and listen for others, while the block lasts.
+
+    `wanted` says of an id whether it matters where it is; `on_found` is told, in trio's thread.
+    Raises `OSError` when there is no network to listen on.
+    """
+    token = trio.lowlevel.current_trio_token()
+    heard = _Heard(wanted)
+
+    def on_change(name: str) -> None:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(heard.put, name, idempotent=False)
+
+    zeroconf = await trio.to_thread.run_sync(_open, announcement, on_change)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_resolve_forever, zeroconf, heard, on_found)
+            yield
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.move_on_after(GOODBYE, shield=True):
+            await trio.to_thread.run_sync(zeroconf.close, abandon_on_cancel=True)
+
+
+class _Heard:
+    """Names that were heard and are to be asked for, each once, those that matter only."""
+
+    def __init__(self, wanted: Callable[[str], bool]) -> None:
+        self._wanted = wanted
+        self._waiting: deque[str] = deque()
+        self._lot = trio.lowlevel.ParkingLot()
+
+    def put(self, name: str) -> None:
+        match = _INSTANCE.fullmatch(name)
+        if match is None or not self._wanted(match[1]) or name in self._waiting:
+            return
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting.append(name)
+            self._lot.unpark()
+
+    async def next(self) -> str:
+        while not self._waiting:
+            await self._lot.park()
+        return self._waiting.popleft()
+
+
+async def _resolve_forever(
+    zeroconf: Zeroconf, heard: _Heard, on_found: Callable[[Found], None]
+) -> None:
+    while True:
+        name = await heard.next()
+        # Not abandoned: it ends by itself within seconds, and must not outlive `zeroconf`.
+        found = await trio.to_thread.run_sync(_resolve, zeroconf, name)
+        on_found(found)
+
+
+def _open(announcement: Announcement | None, on_change: Callable[[str], None]) -> Zeroconf:
+    from zeroconf import IPVersion, ServiceBrowser, ServiceListener, Zeroconf
+
+    class Listener(ServiceListener):
+        """Hands names over."""
+
+        def add_service(self, zc: Zeroconf, type_: str, name: str) -> None:
+            on_change(name)
+
+        update_service = remove_service = add_service
+
+    try:
+        zeroconf = Zeroconf(ip_version=IPVersion.All)
+    except OSError:
+        zeroconf = Zeroconf(ip_version=IPVersion.V4Only)
+    try:
+        if announcement is not None:
+            _announce(zeroconf, announcement)
+        ServiceBrowser(zeroconf, SERVICE, Listener())
+    except BaseException:
+        zeroconf.close()
+        raise
+    return zeroconf
+
+
+def _announce(zeroconf: Zeroconf, announcement: Announcement) -> None:
+    from zeroconf import ServiceInfo
+
+    zeroconf.register_service(
+        ServiceInfo(
+            SERVICE,
+            f"{announcement.id}.{SERVICE}",
+            port=announcement.port,
+            properties={"name": announcement.name, "v": "1"},
+            server=f"loopsy-{announcement.id[:16]}.local.",
+            parsed_addresses=sorted(own_networks()),
+        ),
+        strict=False,  # our name is longer than 15 characters nowhere but in the instance
+    )
+
+
+def _resolve(zeroconf: Zeroconf, name: str) -> Found:
+    match = _INSTANCE.fullmatch(name)
+    assert match is not None
+    info = zeroconf.get_service_info(SERVICE, name, timeout=int(RESOLVING * 1000))
+    if info is None or not info.port:
+        return Found(match[1], "", ())
+    told = (info.properties or {}).get(b"name") or b""
+    shown = "".join(c for c in told.decode("utf-8", "replace") if c.isprintable())[:64]
+    addresses = [
+        f"[{address}]:{info.port}" if ":" in address else f"{address}:{info.port}"
+        for address in info.parsed_scoped_addresses()
+    ]
+    addresses.sort(key=lambda address: address.startswith("["))  # IPv4 first, as a rule it works
+    return Found(match[1], shown, tuple(addresses[:MAX_ADDRESSES]))

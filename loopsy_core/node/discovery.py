@@ -1,0 +1,55 @@
+"""Finding paired machines on the network, and letting them find this one."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from loopsy_core.home import PeerId
+from loopsy_core.links.mdns import Announcement, Found, open_mdns, own_networks
+
+if TYPE_CHECKING:
+    from loopsy_core.peers import Book
+
+    from .keeper import Keeper
+
+__all__ = ["discover"]
+
+LOOK: Final = 10.0
+"""Seconds between two looks at the networks that this machine is in: nothing tells of a new one."""
+
+_log = logging.getLogger("loopsy.discovery")
+
+
+async def discover(announcement: Announcement | None, book: Book, keeper: Keeper) -> None:
+    """Announce and listen for ever, anew whenever this machine is in another network.
+
+    A machine that neither listens for others nor knows any has nothing to do there, and
+    stays quiet.
+    """
+
+    def wanted(peer: str) -> bool:
+        contact = book.get(PeerId(peer))
+        return contact is not None and contact.kind == "machine"
+
+    def found(machine: Found) -> None:
+        keeper.found(PeerId(machine.id), machine.addresses)
+
+    if announcement is None:
+        await book.version.wait(lambda _: bool(book.all("machine")))
+    while True:
+        networks = await trio.to_thread.run_sync(own_networks)
+        try:
+            async with open_mdns(announcement, wanted, found):
+                await _wait_other(networks)
+        except OSError as error:
+            _log.info("no mDNS here: %s", error.strerror or error)
+            await _wait_other(networks)
+
+
+async def _wait_other(networks: frozenset[str]) -> None:
+    """Return once this machine has other addresses than `networks`."""
+    while await trio.to_thread.run_sync(own_networks) == networks:  # noqa: ASYNC110 - as LOOK says
+        await trio.sleep(LOOK)
