@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .audit import AuditLine, AuditLog, follow_audit_log, open_audit_log, read_audit_log
 from .config import (
     Config,
     DiscoveryConfig,
@@ -30,6 +31,8 @@ from .socket_paths import socket_address
 from .units import parse_duration, parse_size
 
 __all__ = [
+    "AuditLine",
+    "AuditLog",
     "Config",
     "DiscoveryConfig",
     "ExecutionConfig",
@@ -44,15 +47,18 @@ __all__ = [
     "create_private",
     "default_config_text",
     "default_name",
+    "follow_audit_log",
     "is_name",
     "load_config",
     "load_identity",
     "lock_file",
+    "open_audit_log",
     "parse_duration",
     "parse_peer_id",
     "parse_size",
     "peer_id",
     "prepare_home",
+    "read_audit_log",
     "socket_address",
     "write_private",
 ]

@@ -104,6 +104,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def audit_log(self) -> Path:
+        """Who asked what."""
+        return self.logs / "audit.jsonl"
+
+    @property
     def node_log(self) -> Path:
         """What the node has to say when nobody watches."""
         return self.logs / "node.log"

@@ -31,6 +31,8 @@ from loopsy_core.wire import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .conversation import Conversation
 
 __all__ = ["PASSED_ON", "Asked", "Call", "Listener", "Stream"]
@@ -243,17 +245,27 @@ class Asked(Stream):
         """Wait until whoever asked has closed the connection."""
         await self._conversation.wait_closed()
 
-    def pass_on(self, to: Conversation, op: str, params: bytes, onward: str | None = None) -> None:
+    def pass_on(
+        self,
+        to: Conversation,
+        op: str,
+        params: bytes,
+        onward: str | None = None,
+        *,
+        on_end: Callable[[str], None] | None = None,
+    ) -> None:
         """Splice this call onto another conversation; from here on nothing of it is held here.
 
         Credit passes through as well, so the two far ends pace each other. The answerer must
         return `PASSED_ON` right after, and must not have received or sent anything before.
+        `on_end` is called once, with "ok", the code of the error, or "left" when the asker is gone.
         """
         if self._said_all:  # the asker left in the very moment in which the answerer got here
             raise self._ending()
         call_id = to.calls.ask(op, params, onward)
-        near = _Spliced(self._conversation, self._id, to, call_id)
-        far = _Spliced(to, call_id, self._conversation, self._id)
+        end = _End(on_end)
+        near = _Spliced(self._conversation, self._id, to, call_id, end)
+        far = _Spliced(to, call_id, self._conversation, self._id, end)
         self._conversation.listen(self._id, near)
         to.listen(call_id, far)
         # What came before the splice has not been consumed, so it fits the first window.
@@ -269,12 +281,29 @@ PASSED_ON: Final = Raw(b"")
 """What an answerer returns when another conversation answers in its place."""
 
 
+class _End:
+    """Tells once how a call has ended that was passed on."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[str], None] | None) -> None:
+        self._tell = tell
+
+    def told(self, result: str) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell(result)
+
+
 class _Spliced:
     """One end of a call that is passed on: whatever it hears, it says on the other side."""
 
-    __slots__ = ("_calls", "_far", "_far_id", "_near", "_near_id")
+    __slots__ = ("_calls", "_end", "_far", "_far_id", "_near", "_near_id")
 
-    def __init__(self, near: Conversation, near_id: int, far: Conversation, far_id: int) -> None:
+    def __init__(
+        self, near: Conversation, near_id: int, far: Conversation, far_id: int, end: _End
+    ) -> None:
+        self._end = end
         self._near = near
         self._near_id = near_id
         self._far = far
@@ -293,14 +322,17 @@ class _Spliced:
             case Answer():
                 calls.answer(far_id, bytes(message.result))
                 self._far.unlisten(far_id)
+                self._end.told("ok")
             case Fault():
                 calls.fault(far_id, message.code, message.message, bytes(message.details))
                 self._far.unlisten(far_id)
+                self._end.told(message.code)
             case End():
                 calls.end(far_id)
             case Drop():
                 calls.drop(far_id)
                 self._far.unlisten(far_id)
+                self._end.told("left")
             case _:
                 raise AssertionError(message)
         self._far.wake_writer()
@@ -310,4 +342,5 @@ class _Spliced:
         self._calls.drop(self._far_id)
         self._calls.fault(self._far_id, error.code, error.message)
         self._far.unlisten(self._far_id)
+        self._end.told(error.code)
         self._far.wake_writer()

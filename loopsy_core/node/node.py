@@ -12,7 +12,7 @@ import trio
 
 from loopsy_core import __version__
 from loopsy_core.errors import Busy, Gone, LoopsyError, PeerLeft
-from loopsy_core.home import Home, load_config, load_identity, lock_file
+from loopsy_core.home import Home, load_config, load_identity, lock_file, open_audit_log
 from loopsy_core.kit import Backoff, Broadcast, contained, one_error, open_database
 from loopsy_core.links import Channel, open_conversation, serve_local
 from loopsy_core.links.addresses import own_addresses
@@ -37,6 +37,7 @@ from .door import Door
 from .grants import LOCAL, Asker
 from .keeper import Keeper
 from .kinds import COMMANDS_TABLE, Kinds, open_kinds
+from .limits import Limits
 from .machines import Machines
 from .notify import notify
 from .pairing import Pairing
@@ -48,7 +49,7 @@ from .watching import watch_sessions
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from loopsy_core.home import Identity, PeerId
+    from loopsy_core.home import AuditLog, Identity, PeerId
     from loopsy_core.links import Answerer, Asked
     from loopsy_core.links.relay import PhoneChannel
     from loopsy_core.sessions import HostLink
@@ -75,6 +76,8 @@ class Node:
         kinds: Kinds,
         approvals: Approvals,
         door: Door,
+        limits: Limits,
+        log: AuditLog,
         nursery: trio.Nursery,
     ) -> None:
         """Put the parts together."""
@@ -95,7 +98,7 @@ class Node:
         self.machines: Machines
         self.port: int | None = None
         """Where it listens for machines; None when it does not."""
-        self._router = Router(self)
+        self._router = Router(self, limits, log)
 
     async def serve(self, channel: Channel, asker: Asker) -> None:
         """Answer one caller's requests until it leaves."""
@@ -296,7 +299,7 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
     """
     home = home or Home.find()
     home.check()
-    with lock_file(home.node_lock), one_error():
+    with lock_file(home.node_lock), open_audit_log(home.audit_log) as audit, one_error():
         config = load_config(home.config)
         identity = load_identity(home, config.server.name)
         events: Broadcast[Event] = Broadcast()
@@ -310,7 +313,10 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
             phones = Phones(door, events)
             approvals = Approvals(book, events, notify)
             hosts = HostStarter(home)
-            node = Node(identity, hosts, phones, events, kinds, approvals, door, nursery)
+            limits = Limits(config.rate_limits)
+            node = Node(
+                identity, hosts, phones, events, kinds, approvals, door, limits, audit, nursery
+            )
             async with open_relaying(home, identity.name, node.serve_phone) as relaying:
                 node.relaying = relaying
                 keeper = Keeper(

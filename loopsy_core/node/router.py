@@ -57,10 +57,14 @@ from loopsy_core.wire import (
     encode,
 )
 
+from .recording import Request
+
 if TYPE_CHECKING:
+    from loopsy_core.home import AuditLog
     from loopsy_core.sessions import HostLink
 
     from .grants import Asker
+    from .limits import Limits
     from .node import Node
 
 __all__ = ["Router"]
@@ -82,34 +86,48 @@ _FOR_HOST: Final = _NEEDS_HOST | {
 class Router:
     """One for all doors."""
 
-    def __init__(self, node: Node) -> None:
-        """Act on `node`."""
+    def __init__(self, node: Node, limits: Limits, log: AuditLog) -> None:
+        """Act on `node`, within `limits`, and write down in `log` what was asked."""
         self._node = node
+        self._limits = limits
+        self._log = log
 
     async def answer(self, asker: Asker, host: HostLink, asked: Asked) -> object:
         """Act on one request of `asker`, who reaches sessions by `host`; return the reply."""
         operation = OPERATIONS.get(asked.op)
         if operation is None:
             raise BadRequest(f"this version of Loopsy does not know {asked.op!r}")
-        asker.check(operation)
-        if asked.to is not None and asked.to not in (
-            self._node.identity.id,
-            self._node.identity.name,
-        ):
-            return self._pass_to_machine(asker, asked, asked.to)
+        request = Request(self._log, asker, asked, operation)
+        try:
+            asker.check(operation)
+            self._limits.check(asker, operation)
+            reply = await self._route(asker, host, asked, request)
+        except BaseException as error:
+            request.fail(error)
+            raise
+        if reply is not PASSED_ON:
+            request.end("ok")
+        return reply
+
+    async def _route(self, asker: Asker, host: HostLink, asked: Asked, request: Request) -> object:
+        identity = self._node.identity
+        if asked.to is not None and asked.to not in (identity.id, identity.name):
+            return self._pass_to_machine(asker, asked, asked.to, request)
         if asked.op in _FOR_HOST:
-            return await self._pass_to_host(asker, host, asked)
+            return await self._pass_to_host(asker, host, asked, request)
         return await self._act(asker, asked)
 
-    def _pass_to_machine(self, asker: Asker, asked: Asked, peer: str) -> object:
+    def _pass_to_machine(self, asker: Asker, asked: Asked, peer: str, request: Request) -> object:
         if asker.contact is not None:
             # Trust goes from one machine to the next, and no further.
             raise Refused("only this machine's own user reaches other machines through it")
         conversation = self._node.machines.reach(peer)
-        asked.pass_on(conversation, asked.op, bytes(asked.params))
+        asked.pass_on(conversation, asked.op, bytes(asked.params), on_end=request.end)
         return PASSED_ON
 
-    async def _pass_to_host(self, asker: Asker, host: HostLink, asked: Asked) -> object:
+    async def _pass_to_host(
+        self, asker: Asker, host: HostLink, asked: Asked, request: Request
+    ) -> object:
         if asked.op in _NEEDS_HOST:
             conversation = await host.need()
         else:
@@ -121,17 +139,17 @@ class Router:
             conversation = found
         params = bytes(asked.params)
         if asked.op == AttachSession.op:
-            request = decode(params, AttachSession)
-            view_only = request.view_only or not asker.may("type")
+            attach = decode(params, AttachSession)
+            view_only = attach.view_only or not asker.may("type")
             # Contacts cannot choose whom they are taken for.
-            name = (asker.contact is None and request.name) or asker.name[:MAX_NAME]
-            params = encode(msgspec.structs.replace(request, view_only=view_only, name=name))
+            name = (asker.contact is None and attach.name) or asker.name[:MAX_NAME]
+            params = encode(msgspec.structs.replace(attach, view_only=view_only, name=name))
         elif asked.op == StartSession.op:
             start = self._node.kinds.resolve(decode(params, StartSession))
             if start.auto_approve:
                 await self._node.approvals.need(asker, start.kind)
             params = encode(start)
-        asked.pass_on(conversation, asked.op, params)
+        asked.pass_on(conversation, asked.op, params, on_end=request.end)
         return PASSED_ON
 
     async def _act(self, asker: Asker, asked: Asked) -> object:

@@ -66,7 +66,7 @@ from .messages import (
     Ping,
     Pong,
 )
-from .operation import MAX_CELLS, MAX_NAME, Operation, clean_name, read_reply
+from .operation import MAX_CELLS, MAX_NAME, Limit, Operation, clean_name, read_reply
 from .operations import OPERATIONS
 from .operations.kinds import *  # noqa: F403 - its __all__ is the list of requests
 from .operations.kinds import __all__ as _kinds
@@ -173,6 +173,7 @@ __all__ = [
     "Joined",
     "Knock",
     "Left",
+    "Limit",
     "Message",
     "Operation",
     "PairLink",

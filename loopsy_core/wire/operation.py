@@ -5,7 +5,7 @@ Beside it stand the kinds of values that requests are made of, with their limits
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Annotated, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -19,6 +19,7 @@ __all__ = [
     "MAX_NAME",
     "Argument",
     "Cells",
+    "Limit",
     "Name",
     "Offset",
     "Operation",
@@ -44,12 +45,20 @@ Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
 Argument: TypeAlias = Annotated[str, msgspec.Meta(max_length=131_072)]
 
 
+Limit: TypeAlias = Literal["execute", "transfer", "context"]
+"""The kinds of requests that are limited, as the settings name them."""
+
+
 class Operation(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """A request whose reply is an `R`."""
 
     op: ClassVar[str]
     grant: ClassVar[Grant | None]
     reply: ClassVar[type[object]]
+    limit: ClassVar[Limit | None] = None
+    """Which rate limit counts it, if any does."""
+    about: ClassVar[str | None] = None
+    """The parameter that says what it is about, for the audit log; never a secret or content."""
 
 
 def read_reply(operation: Operation[R], result: bytes | Raw) -> R:

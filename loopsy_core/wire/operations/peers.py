@@ -160,6 +160,7 @@ class RemovePeer(Operation[PeerInfo], frozen=True, kw_only=True):
     op = "peers.remove"
     grant = "admin"
     reply = PeerInfo
+    about = "peer"
 
     peer: Reference
 
@@ -170,6 +171,7 @@ class RenamePeer(Operation[PeerInfo], frozen=True, kw_only=True):
     op = "peers.rename"
     grant = "admin"
     reply = PeerInfo
+    about = "peer"
 
     peer: Reference
     name: NodeName
@@ -181,6 +183,7 @@ class GrantPeer(Operation[PeerInfo], frozen=True, kw_only=True):
     op = "peers.grant"
     grant = "admin"
     reply = PeerInfo
+    about = "peer"
 
     peer: Reference
     preset: Preset | None = None

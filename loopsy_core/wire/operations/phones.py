@@ -55,6 +55,7 @@ class RevokePhone(Operation[PhoneInfo], frozen=True, kw_only=True):
     op = "phones.revoke"
     grant = "admin"
     reply = PhoneInfo
+    about = "phone"
 
     phone: Reference
 

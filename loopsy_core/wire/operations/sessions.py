@@ -107,6 +107,7 @@ class ResizeSession(Operation[SessionInfo], frozen=True, kw_only=True):
     op = "sessions.resize"
     grant = "type"
     reply = SessionInfo
+    about = "session"
 
     session: Reference
     cols: Cells
@@ -119,6 +120,7 @@ class RenameSession(Operation[SessionInfo], frozen=True, kw_only=True):
     op = "sessions.rename"
     grant = "type"
     reply = SessionInfo
+    about = "session"
 
     session: Reference
     name: Name
@@ -130,6 +132,7 @@ class EndSession(Operation[SessionInfo], frozen=True, kw_only=True):
     op = "sessions.end"
     grant = "type"
     reply = SessionInfo
+    about = "session"
 
     session: Reference
 
@@ -140,6 +143,7 @@ class RemoveSession(Operation[Nothing], frozen=True, kw_only=True):
     op = "sessions.remove"
     grant = "type"
     reply = Nothing
+    about = "session"
 
     session: Reference
 
@@ -166,6 +170,7 @@ class ShowScreen(Operation[ScreenReply], frozen=True, kw_only=True):
     op = "sessions.screen"
     grant = "view"
     reply = ScreenReply
+    about = "session"
 
     session: Reference
 
@@ -186,6 +191,7 @@ class ShowHistory(Operation[HistoryReply], frozen=True, kw_only=True):
     op = "sessions.history"
     grant = "view"
     reply = HistoryReply
+    about = "session"
 
     session: Reference
     ansi: bool = False
@@ -204,6 +210,7 @@ class AttachSession(Operation[AttachReply], frozen=True, kw_only=True):
     op = "sessions.attach"
     grant = "view"
     reply = AttachReply
+    about = "session"
 
     session: Reference
     viewer: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]

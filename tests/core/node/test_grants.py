@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 import pytest
 import trio
 
 from loopsy_core.errors import BadRequest, Gone, NotFound, Refused
-from loopsy_core.home import PeerId
+from loopsy_core.home import AuditLog, PeerId, RateLimitsConfig
 from loopsy_core.links import Call, open_conversation
 from loopsy_core.node.grants import LOCAL, Asker
+from loopsy_core.node.limits import Limits
 from loopsy_core.node.router import Router
 from loopsy_core.wire import (
     ALL_GRANTS,
@@ -58,7 +61,6 @@ from tests.world import PATIENCE, Phone, memory_channels, open_phone, open_world
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from loopsy_core.links import Asked, Conversation
     from loopsy_core.node import Node
@@ -167,7 +169,8 @@ class Request:
 
 
 async def answer(asker: Asker, op: str, params: bytes) -> object:
-    router = Router(cast("Node", Untouchable()))
+    limits = Limits(RateLimitsConfig(execute=1000, transfer=1000, context=1000))
+    router = Router(cast("Node", Untouchable()), limits, AuditLog(Path(os.devnull)))
     asked = cast("Asked", Request(op, params))
     return await router.answer(asker, cast("HostLink", Untouchable()), asked)
 

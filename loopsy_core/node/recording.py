@@ -1,0 +1,77 @@
+"""Recording each request in the audit log, once, when it has ended."""
+
+from __future__ import annotations
+
+import time
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from loopsy_core.errors import LoopsyError
+from loopsy_core.wire import Hello, decode
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from loopsy_core.home import AuditLog
+    from loopsy_core.links import Asked
+    from loopsy_core.wire import Operation
+
+    from .grants import Asker
+
+__all__ = ["Request"]
+
+_UNRECORDED: Final = frozenset((Hello.op,))
+"""Signs of life, which machines ask of each other every few seconds."""
+
+
+class Request:
+    """One request on its way; whatever comes of it, `end` is told."""
+
+    def __init__(
+        self, log: AuditLog, asker: Asker, asked: Asked, operation: type[Operation[object]]
+    ) -> None:
+        """Begin to count its time."""
+        self._log = log
+        self._asker = asker
+        self._asked = asked
+        self._operation = operation
+        self._began = perf_counter()
+
+    def end(self, result: str) -> None:
+        """Write the line: `result` is "ok", the code of an error, or "left"."""
+        if self._asked.op in _UNRECORDED:
+            return
+        self._log.note(
+            now=time.time(),
+            actor=self._asker.name,
+            op=self._asked.op,
+            result=result,
+            seconds=perf_counter() - self._began,
+            where=_about(self._operation, self._asked.params),
+            contact=self._asker.contact,
+            to=self._asked.to,
+        )
+
+    def fail(self, error: BaseException) -> None:
+        """Write the line of a request that ended with `error`."""
+        self.end(_code(error))
+
+
+def _about(operation: type[Operation[object]], params: msgspec.Raw) -> str | None:
+    if operation.about is None:
+        return None
+    try:
+        value = decode(params, dict).get(operation.about)
+    except LoopsyError:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _code(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, LoopsyError):
+        return error.code
+    return "left" if isinstance(error, trio.Cancelled) else LoopsyError.code
