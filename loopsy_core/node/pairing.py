@@ -192,8 +192,8 @@ class Pairing:
                     met = calling.hear(second, self._door.introduction)
                 except Gone:
                     raise Refused(_REFUSED) from None
-                except Unreadable:
-                    raise ProtocolViolation("whoever answers there is no Loopsy node") from None
+                except (Unreadable, ProtocolViolation):
+                    raise Refused(f"whoever answers at {host} is no Loopsy node") from None
                 await line.send([met.third_message])
                 sealed = SealedChannel(line, met.established.connection)
                 await sealed.send([met.commitment])
