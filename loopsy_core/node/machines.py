@@ -15,7 +15,9 @@ from loopsy_core.peers import Contact
 from loopsy_core.wire import (
     PRESETS,
     PeerInfo,
+    PeerLost,
     PeerPaired,
+    PeerReached,
     PeerRemoved,
     Preset,
 )
@@ -67,6 +69,22 @@ class Machines:
             why = f": {problem}" if problem else "; nothing is known of where it is"
             raise Gone(f"{contact.name} is not reached{why}")
         return way.conversation
+
+    async def publish_ways(self) -> None:
+        """Publish for ever which machines are reached, and how, whenever that changes."""
+        before: dict[PeerId, str | None] = {}
+        async for _ in self._ways.version.changes():
+            now: dict[PeerId, str | None] = {}
+            for contact in self._book.all("machine"):
+                way = self._ways.best(contact.id)
+                now[contact.id] = None if way is None else way.kind
+                if now[contact.id] == before.get(contact.id):
+                    continue
+                if way is None:
+                    self._events.publish(PeerLost(contact.id, contact.name))
+                else:
+                    self._events.publish(PeerReached(contact.id, contact.name, way.kind))
+            before = now
 
     async def paired(self, met: Met, preset: Preset, expires_at: float | None) -> PeerInfo:
         """Keep a machine that both users have confirmed."""

@@ -330,6 +330,7 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 if lan:
                     await node.listen(config.server.port)
                 nursery.start_soon(keeper.keep)
+                nursery.start_soon(node.machines.publish_ways)
                 if config.discovery.enabled:
                     told = node.port and Announcement(identity.id, identity.name, node.port)
                     nursery.start_soon(discover, told or None, book, keeper)
