@@ -20,6 +20,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 # The browser tests drive Debian's Chromium, and show a real full-screen program in the page.
 BROWSER_PROGRAMS = ["chromium", "vim", "less"]
+# What some tests need and skip themselves without, by the Debian package that it comes in.
+TEST_PROGRAMS = {"ip": "iproute2", "vim": "vim"}
 
 
 @nox.session
@@ -59,6 +61,9 @@ def web(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything in tests/ but what needs a browser. `nox -s tests -- tests/wire -x` narrows it."""
+    missing = [package for name, package in TEST_PROGRAMS.items() if shutil.which(name) is None]
+    if missing and may_install():
+        apt_install(session, missing)
     install(session, "tests", "-e", ".")
     session.run("pytest", "--ignore=tests/browser", *session.posargs)
 
@@ -93,15 +98,23 @@ def find_browser(session: nox.Session) -> None:
     missing = [program for program in BROWSER_PROGRAMS if shutil.which(program) is None]
     if not missing:
         return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+    if not may_install():
         session.skip(
             f"The browser tests need {', '.join(missing)} on the PATH, and only root on a Debian "
             "machine can have them installed from here. Install them and run again"
         )
+    apt_install(session, missing)
+
+
+def may_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def apt_install(session: nox.Session, packages: list[str]) -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     session.run("apt-get", "update", external=True)
     session.run(
-        "apt-get", "install", "-y", "--no-install-recommends", *missing, external=True, env=quiet
+        "apt-get", "install", "-y", "--no-install-recommends", *packages, external=True, env=quiet
     )
 
 

@@ -25,7 +25,9 @@ SCREEN: Final = (24, 80)
 class CommandLine:
     """Runs `loopsy` on one home; `close` ends whatever it left behind."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, inside: Sequence[str] = ()) -> None:
+        """Keep everything in `folder`; `inside` is a command that runs each of ours."""
+        self._inside = inside
         self.home = Home(folder / "home")
         self.folder = folder
         self.environment = {
@@ -125,7 +127,7 @@ class CommandLine:
             end_holder(lock)
 
     def _command(self) -> list[str]:
-        return [sys.executable, "-m", "loopsy_cli"]
+        return [*self._inside, sys.executable, "-m", "loopsy_cli"]
 
 
 class Screen:
