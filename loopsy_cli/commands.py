@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "start": ("Start the daemon", "loopsy_cli.daemon:start"),
         "stop": ("Stop it; sessions live on", "loopsy_cli.daemon:stop"),
         "restart": ("Stop it and start it again", "loopsy_cli.daemon:restart"),
+        "doctor": ("What is wrong, and what mends it", "loopsy_cli.doctor:doctor"),
         "logs": ("Who asked what of this machine", "loopsy_cli.logs:logs"),
         "status": ("How the daemon is", "loopsy_cli.status:status"),
     },
