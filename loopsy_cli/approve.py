@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-from loopsy_core.wire import DecideApproval, ListApprovals
+from loopsy_core.errors import NotFound
+from loopsy_core.wire import DecideApproval, ListApprovals, WithdrawApproval
 
 from .ask import ask
 from .options import Json, Option
@@ -16,53 +17,86 @@ if TYPE_CHECKING:
 
 __all__ = ["approve"]
 
+SHORT_ID = 8
+"""Characters of a device's id that are shown, as in `phone list`."""
+
 
 def approve(
-    device: str | None = None,
+    request: str | None = None,
     /,
     *,
-    deny: Annotated[bool, Option("Say no instead.")] = False,
+    deny: Annotated[
+        bool, Option("Say no instead; or take back what a phone, given by its id, was allowed.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Say whether agents that a device starts may approve by themselves.
 
-    Without a device it shows who waits for an answer, and asks for it in a terminal. A yes
-    holds until the device is revoked: it may then start agents that ask nobody before they
-    run commands or change files here.
+    Alone it shows who waits for an answer, and asks for it in a terminal. With the id of a
+    request that it has shown, it says yes to that one.
+
+    A yes holds for the device and every agent: they may then run commands and change files here
+    and ask nobody. It ends when the device is revoked, or with `loopsy approve --deny` and the
+    phone's id.
     """
-    if device is not None:
-        decided = ask(DecideApproval(contact=device, allow=not deny))
-        if json:
-            print_json({"contact": decided.contact, "name": decided.name, "allowed": not deny})
-        else:
-            _tell(decided, allowed=not deny)
+    if request is None:
+        _show_all(ask(ListApprovals()).requests, deny=deny, as_json=json)
         return
-    waiting = ask(ListApprovals()).requests
+    try:
+        decided = ask(DecideApproval(request=request, allow=not deny))
+        contact, name = decided.contact, decided.name
+    except NotFound:
+        if not deny:
+            raise
+        phone = ask(WithdrawApproval(phone=request))
+        contact, name = phone.id, phone.name
     if json:
+        print_json({"contact": contact, "name": name, "allowed": not deny})
+    else:
+        _tell(contact, name, allowed=not deny)
+
+
+def _show_all(waiting: list[ApprovalRequest], *, deny: bool, as_json: bool) -> None:
+    if as_json:
         print_json(waiting)
         return
     if not waiting:
         say("no device waits for an answer")
     for request in waiting:
-        say(f"{clean(request.name)} ({request.contact[:8]}) would like {clean(request.kind)}")
-        say(f"to approve by itself what it does here; it asked {age(request.asked_at)} ago")
-        if sys.stdin.isatty():
-            allow = not deny and _yes()
-            ask(DecideApproval(contact=request.contact, allow=allow))
-            _tell(request, allowed=allow)
+        # What the device calls itself stands last in its line, so that nothing true follows it.
+        say(f"request   {request.id}, {age(request.asked_at)} ago")
+        say(f"wish      {clean(request.kind)} is to approve by itself what it does here")
+        say(f"device    {request.contact[:SHORT_ID]}, named {clean(request.name)}")
+        if not sys.stdin.isatty():
+            say(f"          loopsy approve {request.id}")
+            continue
+        allow = False if deny else _read_answer()
+        if allow is None:
+            return
+        try:
+            ask(DecideApproval(request=request.id, allow=allow))
+        except NotFound:
+            say("it has been taken back meanwhile, or was decided elsewhere; nothing was decided")
         else:
-            say(f"  loopsy approve {request.contact[:8]}")
+            _tell(request.contact, request.name, allowed=allow)
 
 
-def _yes() -> bool:
-    say("Allow it, until the device is revoked? [y/N]")
+def _read_answer() -> bool | None:
+    """Ask until the end of the line; None at the end of the input."""
+    import termios
+
+    say("Allow it, for this and every agent that the device starts? [y/N]")
     flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    # What was typed before the question was seen is no answer to it.
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    line = sys.stdin.readline()
+    return line.strip().lower() in ("y", "yes") if line else None
 
 
-def _tell(request: ApprovalRequest, *, allowed: bool) -> None:
-    name = clean(request.name)
+def _tell(contact: str, name: str, *, allowed: bool) -> None:
+    device = f"{clean(name)} ({contact[:SHORT_ID]})"
     if allowed:
-        say(f"{name} may start agents that approve by themselves; `loopsy phone revoke` ends that")
+        say(f"{device} may start agents that approve by themselves")
+        say(f"`loopsy approve --deny {contact[:SHORT_ID]}` takes it back")
     else:
-        say(f"{name} may not")
+        say(f"{device} may not start agents that approve by themselves")

@@ -60,14 +60,18 @@ def pair(
 
 
 def list_phones(*, json: Json = False) -> None:
-    """List all paired phones, the oldest first."""
+    """List all paired phones, the oldest first.
+
+    AUTO tells whether agents that the phone starts may approve by themselves: yes, or it asks
+    first, or no.
+    """
     phones = ask(ListPhones()).phones
     if json:
         print_json(phones)
     elif not phones:
         say("no phone is paired; `loopsy mobile pair` pairs one")
     else:
-        table(("NAME", "ID", "SEEN", "PAIRED", "EXPIRES", "MAY"), map(_row, phones))
+        table(("NAME", "ID", "SEEN", "PAIRED", "EXPIRES", "AUTO", "MAY"), map(_row, phones))
 
 
 def revoke(phone: str, /, *, json: Json = False) -> None:
@@ -100,8 +104,16 @@ def _row(phone: PhoneInfo) -> tuple[str, ...]:
         "now" if phone.connected else "never" if phone.last_seen is None else age(phone.last_seen)
     )
     expires = "never" if phone.expires_at is None else span(phone.expires_at - time.time())
-    grants = " ".join(phone.grants)
-    return phone.name, phone.id[:SHORT_ID], seen, age(phone.created_at), expires, fit(grants, 60)
+    auto = "yes" if phone.auto_approve else "asks" if "approve" in phone.grants else "no"
+    return (
+        phone.name,
+        phone.id[:SHORT_ID],
+        seen,
+        age(phone.created_at),
+        expires,
+        auto,
+        fit(" ".join(phone.grants), 60),
+    )
 
 
 def _write_png(path: str, text: str) -> None:

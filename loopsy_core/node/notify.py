@@ -17,9 +17,10 @@ _MACOS: Final = 'on run argv\ndisplay notification (item 1 of argv) with title "
 def notify(text: str) -> None:
     """Show `text` as a desktop notification; nothing happens where there is no desktop.
 
-    Never waits: the program that shows it is nobody's child, and ends by itself.
+    `text` may hold what strangers call themselves: it is shown as it stands, and is never an
+    option or markup. Never waits: the program that shows it is nobody's child, and ends by itself.
     """
-    command = _command("".join(c for c in text if c.isprintable())[:LONGEST])
+    command = _command("".join(c for c in text if c.isprintable()).lstrip(" -")[:LONGEST])
     if command is None:
         return
     # Through a shell that leaves at once, so that there is nothing to wait for afterwards.
@@ -29,10 +30,16 @@ def notify(text: str) -> None:
 
 
 def _command(text: str) -> list[str] | None:
+    # `text` begins with no hyphen: "-e..." would be one more piece of program to osascript.
     if sys.platform == "darwin":
         return ["osascript", "-e", _MACOS, text] if shutil.which("osascript") else None
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return None
     if not shutil.which("notify-send"):
         return None
-    return ["notify-send", "--app-name=Loopsy", "--", "Loopsy", text]
+    return ["notify-send", "--app-name=Loopsy", "--", "Loopsy", _escaped(text)]
+
+
+def _escaped(text: str) -> str:
+    """Return `text` for a notification's body, which is markup (freedesktop.org, section 4)."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -53,6 +53,7 @@ from loopsy_core.wire import (
     UnsetRelay,
     WatchEvents,
     WatchSessions,
+    WithdrawApproval,
     decode,
     encode,
 )
@@ -193,7 +194,10 @@ class Router:
                 return ApprovalList(node.approvals.list())
             case DecideApproval.op:
                 decision = decode(asked.params, DecideApproval)
-                return await node.approvals.decide(decision.contact, allow=decision.allow)
+                return await node.approvals.decide(decision.request, allow=decision.allow)
+            case WithdrawApproval.op:
+                phone = decode(asked.params, WithdrawApproval).phone
+                return node.phones.info(await node.approvals.withdraw(phone))
             case ListPhones.op:
                 return PhoneList(node.phones.list())
             case RevokePhone.op:

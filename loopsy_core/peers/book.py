@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 import msgspec
+import trio
 
 from loopsy_core.errors import BadRequest, Busy, NotFound
 from loopsy_core.home import PeerId
@@ -17,7 +18,7 @@ from loopsy_core.kit import Watched
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from loopsy_core.kit import Database
 
@@ -52,6 +53,12 @@ MIGRATIONS: Final = (
 
 Kind: TypeAlias = Literal["phone", "machine"]
 
+_SHOWN_BY: Final[dict[Kind | None, str]] = {
+    "phone": "`loopsy phone list` shows them",
+    "machine": "`loopsy peers` shows them",
+    None: "`loopsy phone list` and `loopsy peers` show them",
+}
+
 
 @attrs.frozen
 class Contact:
@@ -76,6 +83,8 @@ class Contact:
     """What we show to that relay."""
     version: str | None = None
     """What a machine ran when we heard of it last."""
+    pairing: object = attrs.field(factory=object, eq=False, repr=False)
+    """Which pairing this is: the same for as long as the contact has not paired anew."""
 
     def expired(self, now: float) -> bool:
         """Whether the contact counts no more."""
@@ -89,6 +98,8 @@ class Book:
         """Begin with what the database holds."""
         self._database = database
         self._contacts = {contact.id: contact for contact in contacts}
+        # One change at a time, or the later of two could be made of what the first has replaced.
+        self._changing = trio.Lock()
         self.version = Watched(0)
         """Changes whenever a contact comes, goes, or may do something else."""
 
@@ -103,13 +114,13 @@ class Book:
             key=lambda contact: contact.created_at,
         )
 
-    def find(self, reference: str, kind: Kind) -> Contact:
+    def find(self, reference: str, kind: Kind | None) -> Contact:
         """Return the contact with this id or name, or with an id that begins so.
 
-        Raises `NotFound`, or `BadRequest` when several could be meant.
+        Of any kind, if none is given. Raises `NotFound`, or `BadRequest` when several could be meant.
         """
-        contacts = self.all(kind)
-        lists = "loopsy peers" if kind == "machine" else "loopsy phone list"
+        contacts = self.all("phone") + self.all("machine") if kind is None else self.all(kind)
+        what = kind or "contact"
         for contact in contacts:
             if contact.id == reference:  # first: a phone may call itself by another's id
                 return contact
@@ -120,27 +131,39 @@ class Book:
             if contact.name == reference or contact.id.startswith(reference)
         ]
         if not found:
-            raise NotFound(f"there is no {kind} {reference!r}; `{lists}` shows them")
+            raise NotFound(f"there is no {what} {reference!r}; {_SHOWN_BY[kind]}")
         if len(found) > 1:
             ids = ", ".join(contact.id[:8] for contact in found[:5])
-            raise BadRequest(f"{reference!r} may mean several {kind}s: {ids}")
+            raise BadRequest(f"{reference!r} may mean several {what}s: {ids}")
         return found[0]
 
     async def put(self, contact: Contact) -> None:
         """Add or replace a contact; on disk when this returns."""
         if contact.id not in self._contacts and len(self._contacts) >= MAX_CONTACTS:
             raise Busy(f"{MAX_CONTACTS} contacts are known already; revoke some first")
+        async with self._changing:
+            await self._write(contact)
+            self._contacts[contact.id] = contact
+            self._changed()
 
-        row = _row(contact)
+    async def change(self, former: Contact, change: Callable[[Contact], Contact]) -> Contact | None:
+        """Change a contact, and return it; on disk when this returns.
 
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                f"INSERT OR REPLACE INTO contacts VALUES ({', '.join('?' * len(row))})", row
-            )
-
-        await self._database.transact(write)
-        self._contacts[contact.id] = contact
-        self._changed()
+        `change` is given the contact as it is by now. Returns None, and changes nothing, when
+        `former` has been revoked or has paired anew: whatever was decided about that pairing is
+        not decided about another.
+        """
+        async with self._changing:
+            current = self._of_pairing(former)
+            if current is None:
+                return None
+            await self._write(change(current))
+            current = self._of_pairing(former)
+            if current is None:  # revoked meanwhile; that deletes the row next
+                return None
+            changed = self._contacts[current.id] = change(current)
+            self._changed()
+            return changed
 
     def free_name(self, wanted: str, contact_id: PeerId) -> str:
         """Return `wanted`, with a number behind it where another contact is called so."""
@@ -196,7 +219,7 @@ class Book:
                 values,
             )
 
-        await self._database.transact(write)
+        await self._update(contact, write)
 
     async def remove(self, contact_id: PeerId) -> None:
         """Forget a contact: in memory at once, so that nobody gets in while the disk works."""
@@ -207,8 +230,9 @@ class Book:
         def delete(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM contacts WHERE id = ?", (contact_id,))
 
-        await self._database.transact(delete)
-        self._contacts.pop(contact_id, None)  # a `put` may have been under way before us
+        async with self._changing:
+            await self._database.transact(delete)
+            self._contacts.pop(contact_id, None)  # a `put` may have been under way before us
 
     async def seen(self, contact_id: PeerId, now: float) -> None:
         """Note that a contact has been here, if it is still known."""
@@ -220,10 +244,31 @@ class Book:
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE contacts SET last_seen = ? WHERE id = ?", (now, contact_id))
 
-        await self._database.transact(write)
+        await self._update(contact, write)
 
     def _changed(self) -> None:
         self.version.set(self.version.value + 1)
+
+    def _of_pairing(self, former: Contact) -> Contact | None:
+        """Return the contact as it is now, if it has not paired anew since."""
+        current = self._contacts.get(former.id)
+        return current if current is not None and current.pairing is former.pairing else None
+
+    async def _write(self, contact: Contact) -> None:
+        row = _row(contact)
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                f"INSERT OR REPLACE INTO contacts VALUES ({', '.join('?' * len(row))})", row
+            )
+
+        await self._database.transact(write)
+
+    async def _update(self, former: Contact, write: Callable[[sqlite3.Connection], None]) -> None:
+        """Bring to the disk what was noted in memory, unless it is of a former pairing by now."""
+        async with self._changing:
+            if self._of_pairing(former) is not None:
+                await self._database.transact(write)
 
 
 @asynccontextmanager

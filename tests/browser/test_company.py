@@ -102,7 +102,7 @@ def test_an_agent_starts_once_the_machines_user_has_confirmed(
         page.locator("label", has=page.get_by_test_id("kind-claude")).click()
         page.get_by_test_id("start-session").click()
         [request] = waiting(home, 1)
-        loopsy(home, "approve", request["contact"])
+        loopsy(home, "approve", request["id"])
         expect(page.get_by_test_id("terminal")).to_be_visible(timeout=PATIENCE)
         thumb.wait_for(
             lambda lines: any("agent:--dangerously" in line for line in lines), "the agent"

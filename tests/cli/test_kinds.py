@@ -80,4 +80,4 @@ def test_nobody_waits_for_an_answer_at_first(loopsy: CommandLine) -> None:
     loopsy.say("start")
     assert "no device waits" in loopsy.say("approve")
     assert loopsy.json("approve") == []
-    assert "waits for nothing" in loopsy.complaint("approve", "pixel", exit_code=5)
+    assert "no wish 'pixel' waits" in loopsy.complaint("approve", "pixel", exit_code=5)

@@ -8,6 +8,7 @@ import msgspec
 
 from ..operation import Argument, Name, Operation, Reference, Text
 from .node import Nothing
+from .phones import PhoneInfo
 
 __all__ = [
     "AddCommand",
@@ -20,6 +21,7 @@ __all__ = [
     "ListApprovals",
     "ListKinds",
     "RemoveCommand",
+    "WithdrawApproval",
 ]
 
 
@@ -83,8 +85,11 @@ class RemoveCommand(Operation[Nothing], frozen=True, kw_only=True):
 class ApprovalRequest(msgspec.Struct, frozen=True):
     """A contact would like agents that it starts to approve by themselves."""
 
+    id: str
+    """Of this one wish: a contact that takes it back and asks again has another."""
     contact: str
     name: str
+    """What the contact calls itself; another may have the same name."""
     kind: str
     """The kind of session that it asked for."""
     asked_at: float
@@ -105,11 +110,25 @@ class ListApprovals(Operation[ApprovalList], frozen=True, kw_only=True):
 
 
 class DecideApproval(Operation[ApprovalRequest], frozen=True, kw_only=True):
-    """Confirm or deny what a contact asked for; confirming holds until it is revoked."""
+    """Confirm or deny one wish, by its id alone.
+
+    Confirming holds for that contact and every agent, until it is revoked, pairs anew, or the
+    word is taken back.
+    """
 
     op = "approvals.decide"
     grant = "admin"
     reply = ApprovalRequest
 
-    contact: Reference
+    request: Text
     allow: bool
+
+
+class WithdrawApproval(Operation[PhoneInfo], frozen=True, kw_only=True):
+    """Take back what a phone was allowed, and deny what it wishes; agents that run go on."""
+
+    op = "approvals.withdraw"
+    grant = "admin"
+    reply = PhoneInfo
+
+    phone: Reference

@@ -8,7 +8,14 @@ import pytest
 import trio
 
 from loopsy_core.errors import BadRequest, Busy, Gone, NotFound, Refused
-from loopsy_core.wire import DecideApproval, ListApprovals, ListPhones, RevokePhone, StartSession
+from loopsy_core.wire import (
+    DecideApproval,
+    ListApprovals,
+    ListPhones,
+    RevokePhone,
+    StartSession,
+    WithdrawApproval,
+)
 from tests.world import PATIENCE, Phone, open_phone, open_world
 
 if TYPE_CHECKING:
@@ -59,7 +66,7 @@ async def test_a_phone_waits_for_the_user_once_and_never_again(tmp_path: Path) -
                     assert (request.name, request.kind) == ("pixel", "claude")
                     with pytest.raises(Busy, match="asked already"):
                         await client.ask(ASK)
-                    await local.ask(DecideApproval(contact="pixel", allow=True))
+                    await local.ask(DecideApproval(request=request.id, allow=True))
                 assert (await local.ask(ListApprovals())).requests == []
                 assert (await client.ask(ASK)).auto_approve, "the word holds"
                 assert (await local.ask(ListPhones())).phones[0].auto_approve
@@ -84,8 +91,8 @@ async def test_a_denied_phone_is_told_so_and_need_not_ask_again_soon(tmp_path: P
                         await client.ask(ASK)
 
                 nursery.start_soon(start)
-                await waiting(local)
-                await local.ask(DecideApproval(contact="pixel", allow=False))
+                request = await waiting(local)
+                await local.ask(DecideApproval(request=request.id, allow=False))
                 with pytest.raises(Refused, match="has just said no"):
                     await client.ask(ASK)
                 assert not node.phones.list()[0].auto_approve
@@ -119,13 +126,36 @@ async def test_a_phone_that_leaves_or_is_revoked_waits_no_more(tmp_path: Path) -
                                 await client.ask(ASK)
 
                         nursery.start_soon(start)
-                        await waiting(local)
+                        request = await waiting(local)
                         await local.ask(RevokePhone(phone="pixel"))
                     while (await local.ask(ListApprovals())).requests:
                         pass
                 with pytest.raises(NotFound):
-                    await local.ask(DecideApproval(contact="pixel", allow=True))
+                    await local.ask(DecideApproval(request=request.id, allow=True))
                 assert await local.sessions() == []
+
+
+async def test_the_user_takes_back_over_the_socket_what_was_allowed(tmp_path: Path) -> None:
+    phone = Phone()
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            node = await world.node()
+            await world.pair(node, phone)
+            async with (
+                world.local(node) as local,
+                open_phone(node.serve_phone, phone.again(node.identity.id)) as client,
+                trio.open_nursery() as nursery,
+            ):
+                nursery.start_soon(client.ask, ASK)
+                await local.ask(DecideApproval(request=(await waiting(local)).id, allow=True))
+                while not node.phones.list()[0].auto_approve:
+                    await trio.lowlevel.checkpoint()
+                info = await local.ask(WithdrawApproval(phone=phone.id[:8]))
+                assert (info.id, info.auto_approve) == (phone.id, False)
+                assert not node.phones.list()[0].auto_approve
+                nursery.start_soon(client.ask, ASK)
+                assert (await waiting(local)).contact == phone.id
+                await local.ask(DecideApproval(request=(await waiting(local)).id, allow=True))
 
 
 async def test_only_some_may_ask_and_the_user_need_not(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ from loopsy_core.wire import (
     UnsetRelay,
     WatchEvents,
     WatchSessions,
+    WithdrawApproval,
     encode,
 )
 from tests.world import PATIENCE, Phone, memory_channels, open_phone, open_world
@@ -87,7 +88,8 @@ REQUESTS: Final[dict[str, Operation[object]]] = {
         AddCommand(name="c", argv=["true"]),
         RemoveCommand(name="c"),
         ListApprovals(),
-        DecideApproval(contact="p", allow=True),
+        DecideApproval(request="p", allow=True),
+        WithdrawApproval(phone="p"),
         ListPhones(),
         RevokePhone(phone="p"),
         OfferPairing(),
@@ -133,6 +135,7 @@ NEEDED: Final = {  # as PROTOCOL.md has it, written out again
         "commands.remove",
         "approvals.list",
         "approvals.decide",
+        "approvals.withdraw",
         "pairing.offer",
         "phones.list",
         "phones.revoke",

@@ -163,3 +163,71 @@ async def test_memory_and_disk_agree_when_a_contact_is_renewed_and_removed_at_on
         in_memory = book.all("phone")
     async with open_book(database) as book:
         assert book.all("phone") == in_memory == []
+
+
+def allowed(known: Contact) -> Contact:
+    return attrs.evolve(known, auto_approve=True)
+
+
+async def test_a_change_is_made_of_what_is_known_by_now() -> None:
+    first = contact("a")
+    database = SlowDatabase()
+    async with open_book(database) as book:
+        await book.put(first)
+        await book.seen(first.id, 5.0)
+        database.fast = False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(book.change, first, allowed)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(book.seen, first.id, 7.0)
+            await trio.testing.wait_all_tasks_blocked()
+            database.go_on()
+        in_memory = book.get(first.id)
+        assert in_memory == attrs.evolve(first, last_seen=7.0, auto_approve=True)
+    async with open_book(database) as book:
+        assert book.get(first.id) == in_memory
+
+
+async def test_what_was_decided_about_a_former_pairing_changes_nothing() -> None:
+    former, anew = contact("a"), contact("a")
+    async with open_book(InlineDatabase(MIGRATIONS)) as book:
+        await book.put(former)
+        await book.put(anew)
+        assert former == anew
+        assert await book.change(former, allowed) is None
+        assert book.get(former.id) == anew
+        await book.remove(former.id)
+        assert await book.change(anew, allowed) is None
+        assert book.all("phone") == []
+
+
+@pytest.mark.parametrize("meanwhile", ["pairs anew", "is revoked", "is seen and pairs anew"])
+@pytest.mark.parametrize("first", [True, False])
+async def test_memory_and_disk_agree_when_a_changed_contact_goes_or_pairs_anew(
+    meanwhile: str, first: bool
+) -> None:
+    former = contact("a", auto_approve=False)
+    viewer = contact("a", grants=frozenset({"view"}))
+    database = SlowDatabase()
+    async with open_book(database) as book:
+        await book.put(former)
+        database.fast = False
+        async with trio.open_nursery() as nursery:
+            if first:
+                nursery.start_soon(book.change, former, allowed)
+                await trio.testing.wait_all_tasks_blocked()
+            if meanwhile == "is revoked":
+                nursery.start_soon(book.remove, former.id)
+            else:
+                nursery.start_soon(book.put, viewer)
+            await trio.testing.wait_all_tasks_blocked()
+            if meanwhile == "is seen and pairs anew":
+                nursery.start_soon(book.seen, former.id, 9.0)
+            if not first:
+                nursery.start_soon(book.change, former, allowed)
+            await trio.testing.wait_all_tasks_blocked()
+            database.go_on()
+        expected = [] if meanwhile == "is revoked" else [viewer]
+        assert book.all("phone") == expected
+    async with open_book(database) as book:
+        assert book.all("phone") == expected
