@@ -21,7 +21,7 @@ from loopsy_core.errors import Busy, NotFound, Refused
 from loopsy_core.wire import ApprovalDecided, ApprovalRequest, ApprovalWanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from loopsy_core.home import PeerId
     from loopsy_core.kit import Broadcast
@@ -186,7 +186,7 @@ class Approvals:
             self._tell(contact, allowed=False)
         return changed
 
-    def _wishes_of(self, contact: PeerId) -> list[_Wish]:
+    def _wishes_of(self, contact: PeerId) -> Sequence[_Wish]:
         return [wish for wish in self._wishes.values() if wish.contact.id == contact]
 
     def _tell(self, contact: Contact, *, allowed: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -103,13 +104,16 @@ class Kinds:
             command = self._find(request.command)
             return replace(request, kind=CUSTOM, argv=command.argv, cwd=request.cwd or command.cwd)
         if agent is not None:
-            if shutil.which(agent.program, path=request.env.get("PATH")) is None:
+            # The session host may have been started with another PATH than ours, long ago.
+            path = request.env.get("PATH") or os.environ.get("PATH", os.defpath)
+            if shutil.which(agent.program, path=path) is None:
                 raise BadRequest(
                     f"{agent.title} is not to be found: there is no {agent.program!r} on the PATH"
                     " of this machine's daemon; install it, or restart the daemon where it is found"
                 )
-            flags = agent.auto_approve if request.auto_approve else ()
-            return replace(request, argv=[agent.program, *flags, *(request.argv or [])])
+            argv = agent.command(request.argv or (), auto_approve=request.auto_approve)
+            path = path.encode("utf-8", "ignore").decode()  # a message holds nothing else
+            return replace(request, argv=argv, env={**request.env, "PATH": path})
         if request.kind == CUSTOM and request.argv is None:
             raise BadRequest("a custom session needs a command")
         if request.kind not in (SHELL, CUSTOM):
