@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from loopsy_core.home import Home
-from loopsy_core.wire import NodeStatus
+from loopsy_core.wire import HostHello, NodeStatus
 
 from .ask import ask
 from .options import Json
 from .show import clean, dim, print_json, say, span
 
 if TYPE_CHECKING:
-    from loopsy_core.wire import RelayStatus
+    from loopsy_core.wire import HostInfo, RelayStatus
 
 __all__ = ["relay_line", "status"]
 
@@ -34,6 +34,8 @@ def status(*, json: Json = False) -> None:
     say(f"{clean(found.name)} runs Loopsy {clean(found.version)}, up {span(found.uptime)}")
     say()
     say(f"sessions  {_count(found.sessions, 'running')}")
+    if found.host is not None:
+        say(f"host      {_host_line(found.host, found.version)}")
     say(f"phones    {_count(found.phones, 'paired')}")
     say(f"machines  {_count(found.peers, 'paired')}")
     listens = "to this machine only" if found.port is None else f"on port {found.port}"
@@ -51,6 +53,21 @@ def relay_line(relay: RelayStatus) -> str:
         return f"{clean(relay.url)}, connected"
     problem = clean(relay.problem) if relay.problem else "it is being connected"
     return f"{clean(relay.url)}, not connected: {problem}"
+
+
+def _host_line(host: HostInfo, version: str) -> str:
+    """Return in a few words which process holds the sessions, and what to know of it."""
+    parts = [] if host.pid is None else [f"process {host.pid}"]
+    if host.memory is not None:
+        parts.append(f"{host.memory / 1e6:.0f} MB")
+    if host.version != version:
+        parts.append(f"Loopsy {clean(host.version)}" if host.version else "an older Loopsy")
+    line = ", ".join(parts)
+    if host.protocol > HostHello.protocol:
+        return f"{line}: too new for this daemon, which leaves it and its sessions alone"
+    if host.version != version:
+        return f"{line}: it holds all sessions until none runs, and then makes way"
+    return line
 
 
 def _count(number: int, what: str) -> str:

@@ -22,7 +22,7 @@ from loopsy_core.peers import MIGRATIONS, Ways, open_book
 from loopsy_core.sessions import HostStarter, open_host_link
 from loopsy_core.wire import (
     Event,
-    ListSessions,
+    HostInfo,
     OfferPairing,
     PairingOffer,
     RelayChanged,
@@ -220,25 +220,28 @@ class Node:
 
     async def status(self) -> Status:
         """Return how the node is."""
+        host = await self._host()
         return Status(
             node_id=self.identity.id,
             name=self.identity.name,
             version=self.version,
             uptime=time.monotonic() - self._started,
             relay=self.relaying.status.value,
-            sessions=await self.sessions_alive(),
+            sessions=0 if host is None else host.sessions,
             phones=len(self.phones.list()),
             port=self.port,
             peers=len(self.machines.list()),
+            host=host,
         )
 
     async def sessions_alive(self) -> int:
         """Return how many sessions run."""
+        host = await self._host()
+        return 0 if host is None else host.sessions
+
+    async def _host(self) -> HostInfo | None:
         async with open_host_link(self._hosts) as link:
-            host = await link.find()
-            if host is None:
-                return 0
-            return sum(session.alive for session in (await host.ask(ListSessions())).sessions)
+            return await link.look()
 
     async def offer_pairing(self, request: OfferPairing) -> PairingOffer:
         """Offer a phone to pair, through the relay in use."""

@@ -24,6 +24,7 @@ from loopsy_core.wire import (
     GrantPeer,
     Hello,
     HelloReply,
+    HostHello,
     InvitePeer,
     JoinPeer,
     ListApprovals,
@@ -73,6 +74,7 @@ __all__ = ["Router"]
 _NEEDS_HOST: Final = frozenset((StartSession.op, WatchSessions.op))
 """Requests that start a host when there is none; for all others no host means no session."""
 _FOR_HOST: Final = _NEEDS_HOST | {
+    HostHello.op,
     ListSessions.op,
     AttachSession.op,
     ResizeSession.op,
@@ -138,6 +140,7 @@ class Router:
                     return SessionList([])
                 raise NotFound("there is no session on this machine; `loopsy shell` starts one")
             conversation = found
+        host.check(asked.op)
         params = bytes(asked.params)
         if asked.op == AttachSession.op:
             attach = decode(params, AttachSession)

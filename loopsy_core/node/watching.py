@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from loopsy_core.errors import Gone, LoopsyError
+from loopsy_core.errors import Gone, LoopsyError, Misconfigured
 from loopsy_core.kit import one_error
 from loopsy_core.links import open_conversation
+from loopsy_core.sessions import check_protocol, greet
 from loopsy_core.wire import Item, SessionEnded, SessionList, SessionStarted, WatchSessions, decode
 
 if TYPE_CHECKING:
@@ -42,16 +43,18 @@ async def watch_sessions(hosts: HostStarter, events: Broadcast[Event]) -> None:
                 if channel is None:
                     break
                 with one_error():
-                    async with (
-                        open_conversation(channel, opener=True) as conversation,
-                        conversation.open_call(WatchSessions()) as call,
-                    ):
-                        await _follow(call, watch)
+                    async with open_conversation(channel, opener=True) as conversation:
+                        check_protocol(await greet(conversation))
+                        async with conversation.open_call(WatchSessions()) as call:
+                            await _follow(call, watch)
                     break
             except Gone as error:
                 _log.info("the session host is gone: %s", error)
                 if not watch.running:
                     break
+            except Misconfigured as error:
+                _log.warning("%s", error)
+                break
             except LoopsyError as error:
                 _log.warning("%s", error)
                 await trio.sleep(PAUSE)

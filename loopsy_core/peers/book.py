@@ -117,7 +117,7 @@ class Book:
     def find(self, reference: str, kind: Kind | None) -> Contact:
         """Return the contact with this id or name, or with an id that begins so.
 
-        Of any kind, if none is given. Raises `NotFound`, or `BadRequest` when several could be meant.
+        Without `kind`, of any. Raises `NotFound`, or `BadRequest` when several could be meant.
         """
         contacts = self.all("phone") + self.all("machine") if kind is None else self.all(kind)
         what = kind or "contact"

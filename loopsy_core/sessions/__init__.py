@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from .agents import AGENTS, Agent
+from .hello import check_protocol, greet
 from .reach import HostLink, HostStarter, open_host_link
 
-__all__ = ["AGENTS", "Agent", "HostLink", "HostStarter", "open_host_link"]
+__all__ = [
+    "AGENTS",
+    "Agent",
+    "HostLink",
+    "HostStarter",
+    "check_protocol",
+    "greet",
+    "open_host_link",
+]

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from loopsy_core.errors import BadRequest, LoopsyError
+from loopsy_core import __version__
+from loopsy_core.errors import LoopsyError
 from loopsy_core.home import Home, lock_file
 from loopsy_core.kit import one_error, raise_limit
 from loopsy_core.links import Asked, Channel, open_conversation, serve_local
 from loopsy_core.wire import (
     AttachSession,
     EndSession,
+    HostHello,
     ListSessions,
     RemoveSession,
     RenameSession,
@@ -36,6 +38,7 @@ from loopsy_core.wire import (
     decode,
 )
 
+from .hello import host_info, not_known
 from .ready import READY
 from .registry import Sessions, open_sessions
 
@@ -58,19 +61,27 @@ class Host:
         self._sessions = sessions
         self._callers = 0
         self._last_busy = trio.current_time()
-        self._told_to_leave = False
         self._may_leave = trio.Event()
 
     async def serve(self, channel: Channel) -> None:
         """Answer one caller until it leaves."""
+        told_to_leave = False
+
+        async def answer(asked: Asked) -> object:
+            nonlocal told_to_leave
+            told_to_leave |= asked.op == StopNode.op
+            return await self.answer(asked)
+
         self._callers += 1
         try:
-            async with open_conversation(channel, opener=False, answer=self.answer) as calls:
+            async with open_conversation(channel, opener=False, answer=answer) as calls:
                 await calls.wait_closed()
         finally:
             self._callers -= 1
             self._last_busy = trio.current_time()
-            if self._told_to_leave and not self._callers and not self._sessions.alive:
+            # Whoever said so has the answer by now; others find the next host, and all that
+            # had ended here.
+            if told_to_leave and not self._sessions.alive:
                 self._may_leave.set()
 
     async def answer(self, asked: Asked) -> object:
@@ -107,10 +118,11 @@ class Host:
             case RemoveSession.op:
                 return sessions.remove(decode(asked.params, RemoveSession).session)
             case StopNode.op:
-                self._told_to_leave = True  # once whoever said so has the answer and has left
-                return StopReply(sessions.alive)
+                return StopReply(sessions.alive)  # and it leaves when whoever said so has left
+            case HostHello.op:
+                return host_info(sessions.alive)
             case _:
-                raise BadRequest(f"a session host does not know {asked.op!r}")
+                raise not_known(__version__, asked.op)
 
     async def wait_idle(self) -> None:
         """Return once nothing has run and nobody has called for a while, or when told to leave."""

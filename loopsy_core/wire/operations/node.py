@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -12,6 +12,8 @@ __all__ = [
     "ConfigureRelay",
     "Hello",
     "HelloReply",
+    "HostHello",
+    "HostInfo",
     "NodeStatus",
     "Nothing",
     "RelayStatus",
@@ -60,6 +62,33 @@ class Hello(Operation[HelloReply], frozen=True, kw_only=True):
     reply = HelloReply
 
 
+class HostInfo(msgspec.Struct, frozen=True):
+    """A session host: it may be older than the node, which was upgraded, or newer."""
+
+    protocol: int
+    """Its `HostHello.protocol`."""
+    version: str
+    """Of its program; empty for one that is too old to say it."""
+    pid: int | None
+    sessions: int
+    """Sessions that are alive."""
+    memory: int | None
+    """Bytes of memory that it takes; None where the system does not tell."""
+    operations: list[str]
+    """What it can be asked; nothing if it is too old to say it."""
+
+
+class HostHello(Operation[HostInfo], frozen=True, kw_only=True):
+    """Ask a session host what it is; a node begins every connection to it so."""
+
+    op = "host.hello"
+    grant = "view"
+    reply = HostInfo
+    protocol: ClassVar[int] = 1
+    """The version of what nodes and hosts say to each other. It changes when an older side could
+    no longer make sense of it; what is only added is told by `HostInfo.operations`."""
+
+
 class Status(msgspec.Struct, frozen=True):
     """How the node is."""
 
@@ -76,6 +105,8 @@ class Status(msgspec.Struct, frozen=True):
     """Where it listens for other machines; None when it does not."""
     peers: int = 0
     """Machines that are paired."""
+    host: HostInfo | None = None
+    """The session host, if one runs."""
 
 
 class NodeStatus(Operation[Status], frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from loopsy_core.wire import (
     Forget,
     GrantPeer,
     Hello,
+    HostHello,
     InvitePeer,
     JoinPeer,
     ListApprovals,
@@ -72,6 +73,7 @@ REQUESTS: Final[dict[str, Operation[object]]] = {
     for request in (
         Hello(),
         NodeStatus(),
+        HostHello(),
         StopNode(),
         WatchEvents(),
         ListSessions(),
@@ -111,6 +113,7 @@ NEEDED: Final = {  # as PROTOCOL.md has it, written out again
     "-": {"node.hello", "pairing.forget"},
     "view": {
         "node.status",
+        "host.hello",
         "sessions.list",
         "sessions.watch",
         "sessions.attach",

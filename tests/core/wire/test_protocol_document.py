@@ -28,6 +28,8 @@ from loopsy_core.wire import (
     CommandInfo,
     Envelope,
     Event,
+    HostHello,
+    HostInfo,
     KindInfo,
     Message,
     Pattern,
@@ -51,6 +53,7 @@ DEFAULTS: dict[str, object] = {"nil": None, "false": False, "{}": {}}
 REPLIES = {
     "SessionInfo": SessionInfo,
     "PhoneInfo": PhoneInfo,
+    "HostInfo": HostInfo,
     "KindInfo": KindInfo,
     "CommandInfo": CommandInfo,
     "ApprovalRequest": ApprovalRequest,
@@ -240,6 +243,7 @@ def test_every_fault_code_stands_in_the_document() -> None:
         ("Calls", r"should be at most ([\d ]+) bytes", CHUNK),
         ("Calls", r"may have (\d+) calls open", MAX_OPEN),
         ("Operations", r"1 to (\d+) rows", MAX_CELLS),
+        ("Operations", r"then Faults\s+`misconfigured`. It is (\d+) now", HostHello.protocol),
     ],
 )
 def test_the_numbers_of_the_document_are_those_of_the_code(
