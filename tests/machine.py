@@ -67,9 +67,11 @@ async def running_node(home: Home) -> AsyncGenerator[Client]:
             yield client
     finally:
         with trio.CancelScope(shield=True):
-            await _end_sessions(home)
-            os.kill(pid, signal.SIGTERM)
-            await trio.to_thread.run_sync(os.waitpid, pid, 0)
+            try:
+                await _end_sessions(home)
+            finally:
+                os.kill(pid, signal.SIGTERM)
+                await trio.to_thread.run_sync(os.waitpid, pid, 0)
 
 
 async def _end_sessions(home: Home) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,7 +13,7 @@ import trio
 from loopsy_core.client import Viewing, open_client, open_host_client, start_daemon
 from loopsy_core.errors import Gone, LoopsyError, NoDaemon
 from loopsy_core.sessions.records import Records
-from loopsy_core.wire import Viewers
+from loopsy_core.wire import StopNode, Viewers
 from tests.world import PATIENCE, eventually, holder_of
 
 if TYPE_CHECKING:
@@ -22,14 +23,22 @@ if TYPE_CHECKING:
 
 ECHO: Final = ["sh", "-c", "stty raw -echo; printf '#'; exec cat"]
 """Says back what is typed, byte by byte, once it has said `#`."""
-KILLS: Final = 3
-BETWEEN_KILLS: Final = 20_000
-"""Bytes that come back before the node is killed again."""
+ENDS: Final = 20
+"""How often the node ends: killed, by SIGTERM, and as `loopsy stop` does it, in turn."""
+BETWEEN_ENDS: Final = 10_000
+"""Bytes that come back before the node ends again."""
 
 
-async def kill(pid: int) -> None:
-    """End a process of ours in the hardest way, and wait until it has."""
-    os.kill(pid, signal.SIGKILL)
+async def end(pid: int, home: Home, number: int) -> None:
+    """End a node of ours in one way or another, and wait until it has."""
+    match number % 3:
+        case 0:
+            os.kill(pid, signal.SIGKILL)
+        case 1:
+            os.kill(pid, signal.SIGTERM)
+        case _:
+            async with open_client(home) as client:
+                await client.ask(StopNode())
     await trio.to_thread.run_sync(os.waitpid, pid, 0)
 
 
@@ -63,12 +72,13 @@ class Both:
             await self.show_until(attached, 1 << 40)
 
 
-async def test_nothing_is_lost_or_doubled_when_the_node_is_killed_again_and_again(
+async def test_nothing_is_lost_or_doubled_when_the_node_ends_again_and_again_under_load(
     home: Home,
 ) -> None:
     with trio.fail_after(PATIENCE):
         pid = await start_daemon(home)
         async with open_client(home) as client:
+            flood = await client.start(["sh", "-c", "while :; do echo flooding; done"])
             session = await client.start(ECHO)
             both = Both(Viewing(session.id))
             async with client.attach(both.viewing, cols=80, rows=24) as (attached, drawn):
@@ -76,16 +86,18 @@ async def test_nothing_is_lost_or_doubled_when_the_node_is_killed_again_and_agai
                 if b"#" not in drawn.vt:
                     while await attached.receive() != b"#":
                         pass
-        for _ in range(KILLS):
+        flooded = Viewing(flood.id)
+        for number in range(ENDS):
             async with (
                 open_client(home) as client,
                 client.attach(both.viewing, cols=80, rows=24) as (attached, drawn),
                 trio.open_nursery() as nursery,
             ):
                 assert drawn is None, "the output goes on where it was"
+                nursery.start_soon(show_flood, client, flooded)
                 nursery.start_soon(both.type_for_ever, attached)
-                await both.show_until(attached, len(both.shown) + BETWEEN_KILLS)
-                await kill(pid)
+                await both.show_until(attached, len(both.shown) + BETWEEN_ENDS)
+                await end(pid, home, number)
                 await both.show_until_lost(attached)
                 nursery.cancel_scope.cancel()
             with pytest.raises(NoDaemon):
@@ -99,10 +111,19 @@ async def test_nothing_is_lost_or_doubled_when_the_node_is_killed_again_and_agai
             both.typed += b"the end"
             await attached.type(b"the end")
             await both.show_until(attached, len(both.typed))
-            await client.end_session(session.id)
+            for each in await client.sessions():
+                assert each.alive
+                await client.end_session(each.id)
 
-    assert len(both.typed) > KILLS * BETWEEN_KILLS
+    assert len(both.typed) > ENDS * BETWEEN_ENDS
     assert both.shown == both.typed
+
+
+async def show_flood(client: Client, flooded: Viewing) -> None:
+    """Show what floods until the connection is gone: no exactness, for a picture may skip some."""
+    with suppress(Gone):
+        async with client.attach(flooded, cols=80, rows=24) as (attached, _):
+            await receive_for_ever(attached)
 
 
 async def ask_status(home: Home) -> None:
@@ -117,7 +138,7 @@ async def test_a_killed_node_leaves_the_sessions_and_a_home_in_which_the_next_on
         pid = await start_daemon(home)
         async with open_client(home) as client:
             session = await client.start(["cat"], name="keeps")
-            await kill(pid)
+            await end(pid, home, 0)
             with pytest.raises(Gone):
                 await client.sessions()
         async with open_host_client(home) as host:

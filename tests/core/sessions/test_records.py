@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from loopsy_core.client import Client, Drawn, open_client, start_daemon
+from loopsy_core.client import Client, Drawn
 from loopsy_core.errors import Gone, NotFound
 from loopsy_core.sessions.records import Record, Records
 from loopsy_core.wire import (
@@ -106,17 +106,13 @@ async def test_a_session_whose_host_was_killed_is_lost_with_its_last_screen(home
 
 async def test_how_a_session_ended_is_known_after_its_host_has_left(home: Home) -> None:
     with trio.fail_after(PATIENCE):
-        pid = await start_daemon(home)
-        async with open_client(home) as client:
+        async with running_node(home) as client:
             await client.start(["sh", "-c", "echo bye; exit 3"], name="pet")
             while (await client.sessions())[0].alive:
                 pass
-        host = holder_of(home.host_lock)
-        assert host is not None
-        for process in (pid, host):
-            os.kill(process, signal.SIGTERM)
+            host = holder_of(home.host_lock)
+            assert host is not None
         await eventually(lambda: holder_of(home.host_lock) is None)
-        await trio.to_thread.run_sync(os.waitpid, pid, 0)
         async with running_node(home) as client:
             [ended] = await client.sessions()
             assert (ended.alive, ended.exit_code, ended.lost) == (False, 3, None)
