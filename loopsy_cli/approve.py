@@ -26,7 +26,7 @@ def approve(
     /,
     *,
     deny: Annotated[
-        bool, Option("Say no instead; or take back what a phone, given by its id, was allowed.")
+        bool, Option("Say no instead; or take back what a device, given by its id, was allowed.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -37,7 +37,7 @@ def approve(
 
     A yes holds for the device and every agent: they may then run commands and change files here
     and ask nobody. It ends when the device is revoked, or with `loopsy approve --deny` and the
-    phone's id.
+    device's id.
     """
     if request is None:
         _show_all(ask(ListApprovals()).requests, deny=deny, as_json=json)
@@ -48,8 +48,8 @@ def approve(
     except NotFound:
         if not deny:
             raise
-        phone = ask(WithdrawApproval(phone=request))
-        contact, name = phone.id, phone.name
+        withdrawn = ask(WithdrawApproval(contact=request))
+        contact, name = withdrawn.contact, withdrawn.name
     if json:
         print_json({"contact": contact, "name": name, "allowed": not deny})
     else:

@@ -18,7 +18,7 @@ import attrs
 import trio
 
 from loopsy_core.errors import Busy, NotFound, Refused
-from loopsy_core.wire import ApprovalDecided, ApprovalRequest, ApprovalWanted
+from loopsy_core.wire import ApprovalDecided, ApprovalRequest, ApprovalWanted, ApprovalWithdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -171,20 +171,19 @@ class Approvals:
         if await self._book.change(contact, _with_approval) is None:
             raise NotFound("that device was revoked, or has paired anew; nothing was decided")
 
-    async def withdraw(self, reference: str) -> Contact:
-        """Take back what a phone, given by id, its beginning or name, was allowed, or wishes.
+    async def withdraw(self, reference: str) -> ApprovalWithdrawn:
+        """Take back what a contact, given by id, its beginning or name, was allowed, or wishes.
 
         It may ask again. Agents that it has started go on as they are.
         """
-        contact = self._book.find(reference, "phone")
+        contact = self._book.find(reference, None)
         for wish in self._wishes_of(contact.id):
             await self.decide(wish.request.id, allow=False)
-        changed = await self._book.change(contact, _without_approval)
-        if changed is None:
+        if await self._book.change(contact, _without_approval) is None:
             raise NotFound("that device was revoked, or has paired anew; it is allowed nothing")
         if contact.auto_approve:
             self._tell(contact, allowed=False)
-        return changed
+        return ApprovalWithdrawn(contact.id, contact.name)
 
     def _wishes_of(self, contact: PeerId) -> Sequence[_Wish]:
         return [wish for wish in self._wishes.values() if wish.contact.id == contact]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from loopsy_core.errors import BadRequest, Gone, Refused
+from loopsy_core.errors import BadRequest, Gone, NotFound, Refused
 from loopsy_core.home import default_name, is_name, parse_peer_id, peer_id
 from loopsy_core.links.tcp import parse_address
 from loopsy_core.peers import Contact
@@ -23,6 +23,8 @@ from loopsy_core.wire import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loopsy_core.home import PeerId
     from loopsy_core.kit import Broadcast
     from loopsy_core.links import Conversation
@@ -163,19 +165,32 @@ class Machines:
             )
         if self._book.free_name(name, contact.id) != name:
             raise BadRequest(f"another contact is called {name!r} already")
-        changed = attrs.evolve(contact, name=name)
-        await self._book.put(changed)
-        return self._info(changed)
+        return await self._change(contact, lambda current: attrs.evolve(current, name=name))
 
     async def grant(self, request: GrantPeer) -> PeerInfo:
         """Change what a machine may do; its connections are made anew."""
         contact = self._book.find(request.peer, "machine")
-        grants = contact.grants if request.preset is None else frozenset(PRESETS[request.preset])
-        grants = (grants | frozenset(request.add)) - frozenset(request.remove)
-        expires = contact.expires_at if request.expires is None else request.expires
-        changed = attrs.evolve(contact, grants=grants, expires_at=expires)
-        await self._book.put(changed)
+
+        def change(current: Contact) -> Contact:
+            preset = request.preset
+            grants = current.grants if preset is None else frozenset(PRESETS[preset])
+            grants = (grants | frozenset(request.add)) - frozenset(request.remove)
+            return attrs.evolve(
+                current,
+                grants=grants,
+                expires_at=current.expires_at if request.expires is None else request.expires,
+                # Who may not even wish it any more is asked about anew, should it wish it again.
+                auto_approve=current.auto_approve and "approve" in grants,
+            )
+
+        info = await self._change(contact, change)
         self._door.presence.cut(contact.id)
+        return info
+
+    async def _change(self, contact: Contact, change: Callable[[Contact], Contact]) -> PeerInfo:
+        changed = await self._book.change(contact, change)
+        if changed is None:
+            raise NotFound(f"{contact.name} was removed, or has paired anew; nothing was changed")
         return self._info(changed)
 
     def _info(self, contact: Contact) -> PeerInfo:

@@ -119,13 +119,13 @@ class Phones:
 
     def list(self) -> list[PhoneInfo]:
         """Return all paired phones."""
-        return [self.info(contact) for contact in self._book.all("phone")]
+        return [self._info(contact) for contact in self._book.all("phone")]
 
     async def revoke(self, reference: str, relaying: Relaying) -> PhoneInfo:
         """Forget a phone and cut it off at once; the relay is told, if it can be reached."""
         contact = self._book.find(reference, "phone")
         await self.forget(contact.id, relaying)
-        return self.info(contact)
+        return self._info(contact)
 
     async def forget(self, contact_id: PeerId, relaying: Relaying) -> None:
         """Forget the phone with this key."""
@@ -140,8 +140,7 @@ class Phones:
         if contact.relay_client is not None:
             await relaying.forget_client(contact.relay_client, contact.name)
 
-    def info(self, contact: Contact) -> PhoneInfo:
-        """Return a phone as the machine's user sees it."""
+    def _info(self, contact: Contact) -> PhoneInfo:
         return PhoneInfo(
             id=contact.id,
             name=contact.name,

@@ -199,8 +199,8 @@ class Router:
                 decision = decode(asked.params, DecideApproval)
                 return await node.approvals.decide(decision.request, allow=decision.allow)
             case WithdrawApproval.op:
-                phone = decode(asked.params, WithdrawApproval).phone
-                return node.phones.info(await node.approvals.withdraw(phone))
+                withdraw = decode(asked.params, WithdrawApproval)
+                return await node.approvals.withdraw(withdraw.contact)
             case ListPhones.op:
                 return PhoneList(node.phones.list())
             case RevokePhone.op:

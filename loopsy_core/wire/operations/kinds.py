@@ -8,12 +8,12 @@ import msgspec
 
 from ..operation import Argument, Name, Operation, Reference, Text
 from .node import Nothing
-from .phones import PhoneInfo
 
 __all__ = [
     "AddCommand",
     "ApprovalList",
     "ApprovalRequest",
+    "ApprovalWithdrawn",
     "CommandInfo",
     "DecideApproval",
     "KindInfo",
@@ -119,16 +119,25 @@ class DecideApproval(Operation[ApprovalRequest], frozen=True, kw_only=True):
     op = "approvals.decide"
     grant = "admin"
     reply = ApprovalRequest
+    about = "request"
 
     request: Text
     allow: bool
 
 
-class WithdrawApproval(Operation[PhoneInfo], frozen=True, kw_only=True):
-    """Take back what a phone was allowed, and deny what it wishes; agents that run go on."""
+class ApprovalWithdrawn(msgspec.Struct, frozen=True):
+    """A contact whose agents may not approve by themselves any more."""
+
+    contact: str
+    name: str
+
+
+class WithdrawApproval(Operation[ApprovalWithdrawn], frozen=True, kw_only=True):
+    """Take back what a contact was allowed, and deny what it wishes; agents that run go on."""
 
     op = "approvals.withdraw"
     grant = "admin"
-    reply = PhoneInfo
+    reply = ApprovalWithdrawn
+    about = "contact"
 
-    phone: Reference
+    contact: Reference

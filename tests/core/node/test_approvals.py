@@ -150,8 +150,8 @@ async def test_the_user_takes_back_over_the_socket_what_was_allowed(tmp_path: Pa
                 await local.ask(DecideApproval(request=(await waiting(local)).id, allow=True))
                 while not node.phones.list()[0].auto_approve:
                     await trio.lowlevel.checkpoint()
-                info = await local.ask(WithdrawApproval(phone=phone.id[:8]))
-                assert (info.id, info.auto_approve) == (phone.id, False)
+                said = await local.ask(WithdrawApproval(contact=phone.id[:8]))
+                assert (said.contact, said.name) == (phone.id, "pixel")
                 assert not node.phones.list()[0].auto_approve
                 nursery.start_soon(client.ask, ASK)
                 assert (await waiting(local)).contact == phone.id

@@ -91,7 +91,7 @@ REQUESTS: Final[dict[str, Operation[object]]] = {
         RemoveCommand(name="c"),
         ListApprovals(),
         DecideApproval(request="p", allow=True),
-        WithdrawApproval(phone="p"),
+        WithdrawApproval(contact="p"),
         ListPhones(),
         RevokePhone(phone="p"),
         OfferPairing(),

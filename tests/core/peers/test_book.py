@@ -69,6 +69,19 @@ async def test_a_contact_is_found_by_name_and_by_a_unique_beginning() -> None:
             book.find("iphone", "machine")
 
 
+async def test_a_contact_of_any_kind_is_found_and_names_of_all_kinds_are_alike() -> None:
+    async with open_book(InlineDatabase(MIGRATIONS)) as book:
+        await book.put(contact("a", "pixel"))
+        await book.put(contact("b", "kai", kind="machine"))
+        await book.put(contact("c", "kai"))
+        assert book.find("pixel", None).id[0] == "a"
+        assert book.find("bbbb", None).id[0] == "b"
+        with pytest.raises(BadRequest, match="several contacts: cccccccc, bbbbbbbb"):
+            book.find("kai", None)
+        with pytest.raises(NotFound, match=r"`loopsy phone list` and `loopsy peers` show them"):
+            book.find("nokia", None)
+
+
 def test_a_phone_that_calls_itself_by_the_id_of_another_does_not_take_its_place() -> None:
     honest = contact("b")
     impostor = contact("a", honest.id)
