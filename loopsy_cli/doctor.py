@@ -9,11 +9,21 @@ from typing import Final, NamedTuple
 
 from loopsy_core.errors import LoopsyError, NoDaemon
 from loopsy_core.home import Home, load_config, load_identity
-from loopsy_core.wire import ListKinds, ListPeers, NodeStatus, PeerInfo, RelayStatus, Status
+from loopsy_core.wire import (
+    HostHello,
+    HostInfo,
+    ListKinds,
+    ListPeers,
+    NodeStatus,
+    PeerInfo,
+    RelayStatus,
+    Status,
+)
 
 from .ask import ask
 from .options import Json
 from .show import clean, colourful, print_json, say
+from .status import host_line
 
 __all__ = ["doctor"]
 
@@ -41,7 +51,7 @@ class Finding(NamedTuple):
 
 
 def doctor(*, json: Json = False) -> int:
-    """Look at settings, permissions, daemon, relay, machines, agents and clock.
+    """Look at settings, permissions, daemon, session host, relay, machines, agents and clock.
 
     Each gets a verdict, and what is wrong a word on how to mend it. The exit code is 1 when
     anything is wrong.
@@ -79,6 +89,8 @@ def _look(home: Home) -> Iterator[Finding]:
         yield Finding("daemon", Verdict.BAD, str(error), "loopsy restart")
         return
     yield Finding("daemon", Verdict.GOOD, f"version {status.version} runs as {status.name}")
+    if status.host is not None:
+        yield _host(status.host, status.version)
     yield from _relay(status.relay)
     yield _network(home, status)
     yield from map(_peer, ask(ListPeers(), home).peers)
@@ -91,6 +103,19 @@ def _tried(what: str, look: Callable[[], object], good: str) -> Finding:
     except LoopsyError as error:
         return Finding(what, Verdict.BAD, str(error))
     return Finding(what, Verdict.GOOD, good)
+
+
+def _host(host: HostInfo, version: str) -> Finding:
+    said = f"the sessions are held by {host_line(host, version)}"
+    if host.protocol > HostHello.protocol:
+        return Finding(
+            "host", Verdict.BAD, said, f"start the daemon with Loopsy {host.version} or newer"
+        )
+    if host.version != version:
+        return Finding(
+            "host", Verdict.NOTE, said, "end what runs there, or loopsy stop --sessions ends all"
+        )
+    return Finding("host", Verdict.GOOD, said)
 
 
 def _relay(relay: RelayStatus) -> Iterator[Finding]:

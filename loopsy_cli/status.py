@@ -17,7 +17,7 @@ from .show import clean, dim, print_json, say, span
 if TYPE_CHECKING:
     from loopsy_core.wire import HostInfo, RelayStatus
 
-__all__ = ["relay_line", "status"]
+__all__ = ["host_line", "relay_line", "status"]
 
 
 def status(*, json: Json = False) -> None:
@@ -35,7 +35,7 @@ def status(*, json: Json = False) -> None:
     say()
     say(f"sessions  {_count(found.sessions, 'running')}")
     if found.host is not None:
-        say(f"host      {_host_line(found.host, found.version)}")
+        say(f"host      {host_line(found.host, found.version)}")
     say(f"phones    {_count(found.phones, 'paired')}")
     say(f"machines  {_count(found.peers, 'paired')}")
     listens = "to this machine only" if found.port is None else f"on port {found.port}"
@@ -55,7 +55,7 @@ def relay_line(relay: RelayStatus) -> str:
     return f"{clean(relay.url)}, not connected: {problem}"
 
 
-def _host_line(host: HostInfo, version: str) -> str:
+def host_line(host: HostInfo, version: str) -> str:
     """Return in a few words which process holds the sessions, and what to know of it."""
     parts = [] if host.pid is None else [f"process {host.pid}"]
     if host.memory is not None:

@@ -256,8 +256,8 @@ def _line(event: Event) -> str | None:
             return f"the link to the relay is lost: {clean(event.problem or 'it is tried again')}"
         case ApprovalWanted():
             return (
-                f"{clean(event.name)} would like {clean(event.kind)} to ask nothing any more;"
-                " `loopsy approve` decides"
+                f"`loopsy approve` decides whether {clean(event.kind)} may ask nothing any more:"
+                f" device {event.contact[:8]} would like it, named {clean(event.name)}"
             )
         case PeerPaired():
             return f"paired with {clean(event.name)}"

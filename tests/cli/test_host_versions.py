@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -44,6 +45,14 @@ def status_line(loopsy: CommandLine) -> str:
     return line
 
 
+def finding(loopsy: CommandLine) -> dict[str, object]:
+    """What `loopsy doctor` says of the host."""
+    findings = json.loads(loopsy.run("doctor", "--json", exit_code=None).stdout)
+    [found] = [each for each in findings if each["what"] == "host"]
+    assert isinstance(found, dict)
+    return found
+
+
 def test_status_shows_the_process_that_holds_the_sessions(loopsy: CommandLine) -> None:
     loopsy.say("start")
     assert "\nhost " not in loopsy.say("status")
@@ -52,6 +61,7 @@ def test_status_shows_the_process_that_holds_the_sessions(loopsy: CommandLine) -
     assert f"process {status['host']['pid']}" in status_line(loopsy)
     assert status["host"]["version"] == status["version"]
     assert "Loopsy" not in status_line(loopsy)
+    assert finding(loopsy)["verdict"] == "good"
     if sys.platform == "linux":
         assert " MB" in status_line(loopsy)
 
@@ -79,6 +89,7 @@ def test_an_older_host_is_shown_serves_and_makes_way_when_nothing_runs(loopsy: C
         line = status_line(loopsy)
         assert f"process {old}," in line
         assert "Loopsy 0.0.9: it holds all sessions until none runs" in line
+        assert finding(loopsy)["verdict"] == "note"
         for name in ("old", "new"):
             loopsy.say("kill", name)
         loopsy.session("cat", name="last")
@@ -98,5 +109,7 @@ def test_a_host_that_is_too_new_is_named_and_left_alone(loopsy: CommandLine) -> 
             assert f"held by Loopsy 7.0 (process {new})" in said
             assert "start the daemon with that version" in said
         assert "too new for this daemon" in status_line(loopsy)
+        assert finding(loopsy)["verdict"] == "bad"
+        assert finding(loopsy)["mend"] == "start the daemon with Loopsy 7.0 or newer"
         assert loopsy.say("stop") == "the daemon has stopped\n"
         assert loopsy.home.host_socket.exists()
