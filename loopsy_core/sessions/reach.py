@@ -201,7 +201,11 @@ class HostLink:
                 return None
             self._scope = trio.CancelScope()
             conversation = await self._nursery.start(self._converse, channel, self._scope)
-            self._host = await greet(conversation)
+            try:
+                self._host = await greet(conversation)
+            except BaseException:
+                self._hang_up()  # or an asker that drops its calls could pile connections up
+                raise
             self._conversation = conversation
         return self._conversation
 

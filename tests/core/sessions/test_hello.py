@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from loopsy_core.home import Home
-    from loopsy_core.links import Asked
+    from loopsy_core.links import Asked, Channel
 
 OLD_HOST: Final = """
 import sys
@@ -62,8 +62,19 @@ class OtherHost(Host):
 
     says: HostInfo | None = None
     lacks: frozenset[str] = frozenset()
+    silent = False
+    callers = 0
+
+    async def serve(self, channel: Channel) -> None:
+        self.callers += 1
+        try:
+            await super().serve(channel)
+        finally:
+            self.callers -= 1
 
     async def answer(self, asked: Asked) -> object:
+        if self.silent:
+            await trio.sleep_forever()
         if asked.op in self.lacks:
             raise BadRequest(f"a session host does not know {asked.op!r}")
         if asked.op == HostHello.op and self.says is not None:
@@ -168,6 +179,24 @@ async def test_a_host_from_before_the_hello_serves_what_it_has(home: Home) -> No
             assert status.sessions == 2
             assert status.host == HostInfo(1, "", None, 2, None, [])
             await client.end_session(another.id)
+
+
+async def test_calls_that_are_dropped_before_a_host_has_said_hello_leave_no_connection_behind(
+    home: Home,
+) -> None:
+    with trio.fail_after(PATIENCE):
+        async with other_host(home) as host, open_node(home), open_client(home) as client:
+            await client.start(["cat"])
+            await client.status()
+            watching = host.callers
+            host.silent = True
+            async with open_client(home) as impatient:
+                for _ in range(5):
+                    with trio.move_on_after(0.05):
+                        await impatient.sessions()
+                await eventually(lambda: host.callers == watching)
+            host.silent = False
+            assert len(await client.sessions()) == 1
 
 
 async def test_a_host_of_a_newer_protocol_is_refused_and_left_alone(home: Home) -> None:
