@@ -131,6 +131,7 @@ class Router:
     async def _pass_to_host(
         self, asker: Asker, host: HostLink, asked: Asked, request: Request
     ) -> object:
+        params = await self._params_for_host(asker, asked)  # which may wait for the user
         if asked.op in _NEEDS_HOST:
             conversation = await host.need()
         else:
@@ -141,20 +142,22 @@ class Router:
                 raise NotFound("there is no session on this machine; `loopsy shell` starts one")
             conversation = found
         host.check(asked.op)
-        params = bytes(asked.params)
+        asked.pass_on(conversation, asked.op, params, on_end=request.end)
+        return PASSED_ON
+
+    async def _params_for_host(self, asker: Asker, asked: Asked) -> bytes:
         if asked.op == AttachSession.op:
-            attach = decode(params, AttachSession)
+            attach = decode(asked.params, AttachSession)
             view_only = attach.view_only or not asker.may("type")
             # Contacts cannot choose whom they are taken for.
             name = (asker.contact is None and attach.name) or asker.name[:MAX_NAME]
-            params = encode(msgspec.structs.replace(attach, view_only=view_only, name=name))
-        elif asked.op == StartSession.op:
-            start = self._node.kinds.resolve(decode(params, StartSession))
+            return encode(msgspec.structs.replace(attach, view_only=view_only, name=name))
+        if asked.op == StartSession.op:
+            start = self._node.kinds.resolve(decode(asked.params, StartSession))
             if start.auto_approve:
                 await self._node.approvals.need(asker, start.kind)
-            params = encode(start)
-        asked.pass_on(conversation, asked.op, params, on_end=request.end)
-        return PASSED_ON
+            return encode(start)
+        return bytes(asked.params)
 
     async def _act(self, asker: Asker, asked: Asked) -> object:
         node = self._node
