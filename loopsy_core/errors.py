@@ -8,11 +8,15 @@ turned into ours at the edge where they enter.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "BadRequest",
     "Busy",
+    "Conflict",
     "Gone",
     "LoopsyError",
     "Misconfigured",
@@ -34,10 +38,11 @@ class LoopsyError(Exception):
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
 
-    def __init__(self, message: str) -> None:
-        """Keep `message`: one sentence or two, for a person."""
+    def __init__(self, message: str, **details: str | int) -> None:
+        """Keep `message`: one sentence or two, for a person; and `details` for a program."""
         super().__init__(message)
         self.message = message
+        self.details = details
 
 
 class BadRequest(LoopsyError):
@@ -59,6 +64,13 @@ class NotFound(LoopsyError):
 
     code = "not_found"
     status = 404
+
+
+class Conflict(LoopsyError):
+    """It has changed meanwhile: look at it anew, and decide again."""
+
+    code = "conflict"
+    status = 409
 
 
 class Gone(LoopsyError):
@@ -107,6 +119,7 @@ _KINDS: dict[str, type[LoopsyError]] = {
         BadRequest,
         Refused,
         NotFound,
+        Conflict,
         Gone,
         NoDaemon,
         PeerLeft,
@@ -117,9 +130,11 @@ _KINDS: dict[str, type[LoopsyError]] = {
 }
 
 
-def error_from_code(code: str, message: str) -> LoopsyError:
+def error_from_code(
+    code: str, message: str, details: Mapping[str, str | int] | None = None
+) -> LoopsyError:
     """Return the error that the other side of a call named by `code`.
 
     A code from a newer version than ours becomes a plain `LoopsyError`.
     """
-    return _KINDS.get(code, LoopsyError)(message)
+    return _KINDS.get(code, LoopsyError)(message, **(details or {}))

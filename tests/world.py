@@ -301,6 +301,8 @@ class InlineDatabase:
         with self._connection:
             return work(self._connection)
 
+    read = transact
+
     def close(self) -> None:
         self._connection.close()
 

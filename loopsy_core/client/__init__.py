@@ -6,6 +6,7 @@ from loopsy_core.links import Call
 
 from .attached import Attached, Drawn, Shown
 from .client import Client, open_client, open_host_client
+from .context import ContextChange, ContextEntry, SharedContext
 from .daemon import start_daemon
 from .viewing import Viewing
 
@@ -13,7 +14,10 @@ __all__ = [
     "Attached",
     "Call",
     "Client",
+    "ContextChange",
+    "ContextEntry",
     "Drawn",
+    "SharedContext",
     "Shown",
     "Viewing",
     "open_client",

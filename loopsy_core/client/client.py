@@ -33,6 +33,7 @@ from loopsy_core.wire import (
 )
 
 from .attached import Attached, Drawn, open_attached
+from .context import SharedContext
 from .viewing import Viewing
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class Client:
     def open_call(self, operation: Operation[R]) -> AbstractAsyncContextManager[Call]:
         """Ask, and talk over the call's stream; leaving the block takes the call back."""
         return self._conversation.open_call(operation, to=self._peer)
+
+    @property
+    def context(self) -> SharedContext:
+        """The values that the node shares."""
+        return SharedContext(self)
 
     async def status(self) -> Status:
         """Return how the node is."""

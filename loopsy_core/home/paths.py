@@ -84,6 +84,11 @@ class Home:
         return self.root / "node.db"
 
     @property
+    def shared_database(self) -> Path:
+        """What machines and agents share: context, messages and tasks."""
+        return self.root / "shared.db"
+
+    @property
     def relay_credential(self) -> Path:
         """What this node shows to its relay."""
         return self.root / "relay.json"
@@ -156,7 +161,13 @@ class Home:
             raise Misconfigured(
                 f"there is no home at {self.root}: run `loopsy init`, or name another with --home"
             ) from None
-        for path in (self.config, self.identity, self.relay_credential, self.database):
+        for path in (
+            self.config,
+            self.identity,
+            self.relay_credential,
+            self.database,
+            self.shared_database,
+        ):
             try:
                 self._check_one(path, "600")
             except FileNotFoundError:

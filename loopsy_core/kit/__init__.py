@@ -7,6 +7,7 @@ from .byte_log import ByteLog, Lagged
 from .database import Database, open_database
 from .descriptors import inheritable, limit_as_at_first, raise_limit
 from .detached import Detached, open_detached
+from .group_commit import GroupCommit
 from .keep import Backoff, contained, keep_running, one_error
 from .pace import Buckets, TokenBucket, Window
 from .watched import Changes, Watched
@@ -19,6 +20,7 @@ __all__ = [
     "Changes",
     "Database",
     "Detached",
+    "GroupCommit",
     "Lagged",
     "Missed",
     "Subscription",

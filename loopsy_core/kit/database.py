@@ -42,10 +42,14 @@ _MENDS: Final = {
 class Database:
     """An open database; made by `open_database`."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        """Use `connection`, which nobody else may touch; `path` is for messages."""
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, reading: sqlite3.Connection
+    ) -> None:
+        """Use these connections, which nobody else may touch; `path` is for messages."""
         self._path = path
         self._connection = connection
+        self._reading = reading
+        self._readers = trio.CapacityLimiter(1)
         # One token: the threads take turns, first come, first served.
         self._limiter = trio.CapacityLimiter(1)
         self._closed = False
@@ -64,8 +68,30 @@ class Database:
         """
         return await trio.to_thread.run_sync(self._transact, work, limiter=self._limiter)
 
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work`, which only reads, in a thread; it sees all that was on disk when it began.
+
+        It has a connection of its own, so it never waits for a transaction that waits for the disk.
+        Raises as `transact` does. Cancelled while it waits for its turn, it has not begun.
+        """
+        return await trio.to_thread.run_sync(self._read, work, limiter=self._readers)
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._closed:
+            raise trio.ClosedResourceError
+        try:
+            # One snapshot for all that it reads.
+            self._reading.execute("BEGIN")
+            try:
+                return work(self._reading)
+            finally:
+                self._reading.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _translated(error, self._path) from error
+
     async def _close(self) -> None:
         await trio.to_thread.run_sync(self._close_in_thread, limiter=self._limiter)
+        await trio.to_thread.run_sync(self._reading.close, limiter=self._readers)
 
     def _close_in_thread(self) -> None:
         # Under the limiter's turn, so never in the middle of a transaction.
@@ -95,7 +121,7 @@ async def open_database(path: Path, migrations: Sequence[str]) -> AsyncGenerator
     migrations done, never half of one.
     """
     connection = await trio.to_thread.run_sync(_open, path, tuple(migrations))
-    database = Database(path, connection)
+    database = Database(path, connection, await trio.to_thread.run_sync(_open_reading, path))
     try:
         yield database
     finally:
@@ -123,6 +149,14 @@ def _open(path: Path, migrations: tuple[str, ...]) -> sqlite3.Connection:
     except OSError as error:
         reason = error.strerror or str(error)
         raise Misconfigured(f"cannot open the database {path}: {reason}") from error
+    return connection
+
+
+def _open_reading(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA query_only = ON")
     return connection
 
 

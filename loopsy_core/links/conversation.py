@@ -247,7 +247,7 @@ class Conversation:
             # asker leaves, all that wait for it do), and with Cancelled beside them.
             except* LoopsyError as errors:
                 error = _first(errors)
-                self.calls.fault(call_id, error.code, error.message)
+                self.calls.fault(call_id, error.code, error.message, encode(error.details))
             except* Exception as errors:
                 # A bug in one request: it is logged, the asker is told, and all else goes on.
                 one = len(errors.exceptions) == 1  # a group of one would bury the traceback

@@ -204,7 +204,7 @@ class Call(Stream):
                 self._answer = message.result
                 self._finish(None)
             case Fault():
-                self._finish(error_from_code(message.code, message.message))
+                self._finish(error_from_code(message.code, message.message, _details(message)))
             case _:
                 self._hear_piece(message)
 
@@ -212,6 +212,14 @@ class Call(Stream):
         """Take the end of the connection."""
         if not self._said_all:
             self._finish(error)
+
+
+def _details(fault: Fault) -> dict[str, str | int] | None:
+    """Return what a Fault tells programs, None where that is nothing we understand."""
+    try:
+        return decode(fault.details, dict[str, str | int])
+    except LoopsyError:
+        return None
 
 
 class Asked(Stream):

@@ -37,14 +37,15 @@ class Limits:
 
     def check(self, asker: Asker, operation: type[Operation[object]]) -> None:
         """Count a request; raises `Busy`, saying when to come again, for one too many."""
-        if asker.contact is None or operation.limit is None:
+        if asker.contact is None or operation.limited_as is None:
             return
-        buckets = self._buckets.get(operation.limit)
+        buckets = self._buckets.get(operation.limited_as)
         if buckets is None:
             return
         now = trio.current_time()
         if not buckets.take(asker.contact, now):
             wait = math.ceil(buckets.wait_seconds(asker.contact, now))
             raise Busy(
-                f"too many requests of this kind ({operation.limit}) a minute; the next in {wait} s"
+                f"too many requests of this kind a minute ({operation.limited_as});"
+                f" the next in {wait} s"
             )

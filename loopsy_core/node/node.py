@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import trio
 
 from loopsy_core import __version__
+from loopsy_core.capabilities import CONTEXT_TABLE, Context, open_context
 from loopsy_core.errors import Busy, Gone, LoopsyError, PeerLeft
 from loopsy_core.home import Home, load_config, load_identity, lock_file, open_audit_log
 from loopsy_core.kit import Backoff, Broadcast, contained, one_error, open_database
@@ -96,6 +97,7 @@ class Node:
         self.pairing = Pairing(door)
         self.ways = Ways()
         self.machines: Machines
+        self.context: Context
         self.port: int | None = None
         """Where it listens for machines; None when it does not."""
         self._router = Router(self, limits, log)
@@ -308,8 +310,10 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
         events: Broadcast[Event] = Broadcast()
         async with (
             open_database(home.database, (*MIGRATIONS, COMMANDS_TABLE)) as database,
+            open_database(home.shared_database, (CONTEXT_TABLE,)) as shared,
             open_book(database) as book,
             open_kinds(database) as kinds,
+            open_context(shared) as context,
             trio.open_nursery() as nursery,
         ):
             door = Door(identity, __version__, book, events)
@@ -329,6 +333,7 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                     node.serve_by_relay,
                     config.discovery.manual_peers,
                 )
+                node.context = context
                 node.machines = Machines(door, node.ways, keeper, relaying, events)
                 if lan:
                     await node.listen(config.server.port)

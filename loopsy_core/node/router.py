@@ -19,8 +19,10 @@ from loopsy_core.wire import (
     AttachSession,
     ConfigureRelay,
     DecideApproval,
+    DeleteContext,
     EndSession,
     Forget,
+    GetContext,
     GrantPeer,
     Hello,
     HelloReply,
@@ -28,6 +30,7 @@ from loopsy_core.wire import (
     InvitePeer,
     JoinPeer,
     ListApprovals,
+    ListContext,
     ListKinds,
     ListPeers,
     ListPhones,
@@ -45,6 +48,7 @@ from loopsy_core.wire import (
     ResizeSession,
     RevokePhone,
     SessionList,
+    SetContext,
     ShowHistory,
     ShowRelay,
     ShowScreen,
@@ -52,6 +56,7 @@ from loopsy_core.wire import (
     StopNode,
     StopReply,
     UnsetRelay,
+    WatchContext,
     WatchEvents,
     WatchSessions,
     WithdrawApproval,
@@ -187,8 +192,8 @@ class Router:
                     raise Busy(f"{missed.count} events were missed; watch anew") from None
                 raise Gone("the node is leaving")
             case OfferPairing.op:
-                request = decode(asked.params, OfferPairing)
-                return await node.phones.offer(request, node.relaying)
+                offer = decode(asked.params, OfferPairing)
+                return await node.phones.offer(offer, node.relaying)
             case ListKinds.op:
                 return node.kinds.list()
             case AddCommand.op:
@@ -214,6 +219,17 @@ class Router:
                     raise Refused("only a paired phone can ask to be forgotten")
                 node.forget_after(asked, asker.contact)
                 return Nothing()
+            case SetContext.op:
+                request = decode(asked.params, SetContext)
+                return await node.context.set_from(asked, request, asker.name)
+            case GetContext.op:
+                return await node.context.get_over(asked, decode(asked.params, GetContext))
+            case DeleteContext.op:
+                return await node.context.delete(decode(asked.params, DeleteContext))
+            case ListContext.op:
+                return await node.context.list(decode(asked.params, ListContext))
+            case WatchContext.op:
+                return await node.context.watch(asked, decode(asked.params, WatchContext))
             case ListPeers.op:
                 return PeerList(node.machines.list())
             case InvitePeer.op:

@@ -68,7 +68,9 @@ from .messages import (
 )
 from .operation import MAX_CELLS, MAX_NAME, Limit, Operation, clean_name, read_reply
 from .operations import OPERATIONS
-from .operations.kinds import *  # noqa: F403 - its __all__ is the list of requests
+from .operations.context import *  # noqa: F403 - its __all__ is the list of requests
+from .operations.context import __all__ as _context
+from .operations.kinds import *  # noqa: F403
 from .operations.kinds import __all__ as _kinds
 from .operations.node import *  # noqa: F403
 from .operations.node import __all__ as _node
@@ -221,6 +223,7 @@ __all__ = [
     "pairing_key",
     "read_reply",
     "read_verdict",
+    *_context,
     *_kinds,
     *_node,
     *_peers,

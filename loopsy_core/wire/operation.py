@@ -55,7 +55,7 @@ class Operation(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     op: ClassVar[str]
     grant: ClassVar[Grant | None]
     reply: ClassVar[type[object]]
-    limit: ClassVar[Limit | None] = None
+    limited_as: ClassVar[Limit | None] = None
     """Which rate limit counts it, if any does."""
     about: ClassVar[str | None] = None
     """The parameter that says what it is about, for the audit log; never a secret or content."""
