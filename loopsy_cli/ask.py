@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from loopsy_core.errors import Gone, LoopsyError, NoDaemon, error_from_code
 from loopsy_core.home import Home, socket_address
 from loopsy_core.wire import (
+    CHUNK,
     Answer,
     Calls,
     Data,
@@ -44,11 +45,14 @@ def ask(
     operation: Operation[R],
     home: Home | None = None,
     *,
+    to: str | None = None,
+    data: bytes = b"",
     on_data: Callable[[bytes], object] | None = None,
 ) -> R:
     """Ask the node of `home` (by default the one in use) and return its reply.
 
-    `on_data` is called with each piece of Data that comes before it.
+    With `to` another machine is asked, by way of that node. `data` is sent in the call's stream;
+    `on_data` is called with each piece of Data that comes before the reply.
 
     Raises `NoDaemon` when no node runs there, what the node answers with, and `Gone` when the
     connection is lost.
@@ -56,7 +60,7 @@ def ask(
     home = home or Home.find()
     try:
         with _connect(home.node_socket) as sock:
-            return _converse(sock, [operation], on_data)[0]
+            return _converse(sock, [operation], on_data, to=to, data=data)[0]
     except FileNotFoundError:
         raise NoDaemon(
             f"no daemon runs in {home.root}; `loopsy start` starts it, and so does `loopsy up`"
@@ -108,8 +112,12 @@ def _converse(
     sock: socket.socket,
     operations: Sequence[Operation[R]],
     on_data: Callable[[bytes], object] | None = None,
+    *,
+    to: str | None = None,
+    data: bytes = b"",
 ) -> list[R]:
     calls = Calls(opener=True)
+    unsent: dict[int, memoryview] = {}
     frames = FrameDecoder()
     unasked = list(enumerate(operations))[::-1]
     waiting: dict[int, tuple[int, Operation[R]]] = {}
@@ -118,9 +126,10 @@ def _converse(
     while unasked or waiting:
         while unasked and len(waiting) < _AT_ONCE:
             number, operation = unasked.pop()
-            call_id = calls.ask(operation.op, encode(operation))
-            calls.end(call_id)
+            call_id = calls.ask(operation.op, encode(operation), to)
             waiting[call_id] = number, operation
+            unsent[call_id] = memoryview(data)
+        _send(calls, unsent)
         _write(sock, calls)
         for frame in frames.feed(_read(sock)):
             heard = calls.receive(frame)
@@ -129,13 +138,27 @@ def _converse(
                 calls.consumed(heard.id, cost(heard.data))
             elif isinstance(heard, Answer):
                 number, operation = waiting.pop(heard.id)
+                unsent.pop(heard.id, None)
                 replies[number] = read_reply(operation, heard.result)
             elif isinstance(heard, Fault):
                 del waiting[heard.id]
+                unsent.pop(heard.id, None)
                 failure = failure or error_from_code(heard.code, heard.message)
     if failure is not None:
         raise failure
     return [replies[number] for number in range(len(operations))]
+
+
+def _send(calls: Calls, unsent: dict[int, memoryview]) -> None:
+    """Queue as much of what is to be sent as there is credit for, and the end behind it."""
+    for call_id, rest in list(unsent.items()):
+        while rest and (room := min(calls.allowance(call_id), CHUNK)) > 0:
+            calls.send_data(call_id, bytes(rest[:room]))
+            rest = rest[room:]
+        unsent[call_id] = rest
+        if not rest:
+            calls.end(call_id)
+            del unsent[call_id]
 
 
 def _write(sock: socket.socket, calls: Calls) -> None:

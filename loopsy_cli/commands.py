@@ -46,6 +46,14 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "peers rename": ("Call a machine something else", "loopsy_cli.peers:rename"),
         "peers remove": ("Forget a machine and cut it off", "loopsy_cli.peers:remove"),
     },
+    "Shared": {
+        "context set": ("Set a key to a value", "loopsy_cli.context:set_value"),
+        "context get": ("Print the value of a key", "loopsy_cli.context:get"),
+        "context list": ("The keys", "loopsy_cli.context:list_entries"),
+        "context delete": ("Delete a key", "loopsy_cli.context:delete"),
+        "context watch": ("Keys and values as they change", "loopsy_cli.context:watch"),
+        "context broadcast": ("Set a key on every machine", "loopsy_cli.context:broadcast"),
+    },
     "Phones": {
         "mobile pair": ("Show a QR and a code for a phone", "loopsy_cli.mobile:pair"),
         "phone list": ("Paired phones", "loopsy_cli.mobile:list_phones"),
@@ -67,6 +75,7 @@ COMMANDS = {
 GROUPS = {
     "command": "Custom commands, which phones offer as one tap.",
     "peers": "Machines that are paired with this one.",
+    "context": "Values under keys, shared between machines and agents.",
     "mobile": "Pairing phones with this machine.",
     "phone": "Phones that are paired with this machine.",
     "relay": "The relay that phones come through.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
-__all__ = ["Json", "MachinePreset", "Option", "PhonePreset"]
+__all__ = ["Json", "MachinePreset", "Option", "Peer", "PhonePreset"]
 
 
 class Option(NamedTuple):
@@ -22,3 +22,6 @@ PhonePreset: TypeAlias = Literal["phone", "viewer"]
 
 MachinePreset: TypeAlias = Literal["machine", "viewer", "phone"]
 """What a machine may be granted: all that machines need, only to look, or as much as a phone."""
+
+Peer: TypeAlias = Annotated[str | None, Option("On another machine, by its name.", "MACHINE")]
+"""The option by which a command goes to another machine."""

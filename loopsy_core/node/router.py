@@ -91,6 +91,10 @@ _FOR_HOST: Final = _NEEDS_HOST | {
 }
 
 
+LOCAL_NAME: Final = "local"
+"""What every machine calls itself, beside its own name."""
+
+
 class Router:
     """One for all doors."""
 
@@ -119,7 +123,7 @@ class Router:
 
     async def _route(self, asker: Asker, host: HostLink, asked: Asked, request: Request) -> object:
         identity = self._node.identity
-        if asked.to is not None and asked.to not in (identity.id, identity.name):
+        if asked.to is not None and asked.to not in (LOCAL_NAME, identity.id, identity.name):
             return self._pass_to_machine(asker, asked, asked.to, request)
         if asked.op in _FOR_HOST:
             return await self._pass_to_host(asker, host, asked, request)
