@@ -219,11 +219,11 @@ class Context:
             self._sooner = trio.Event()
             pause = LONGEST_SLEEP
             with contained(_log, "sweeping context"):
-                pause = await self._sweep()
+                pause = await self.sweep()
             with trio.move_on_after(max(SHORTEST_SLEEP, min(pause, LONGEST_SLEEP))):
                 await self._sooner.wait()
 
-    async def _sweep(self) -> float:
+    async def sweep(self) -> float:
         """Delete what is over; return the seconds until there is more."""
         while True:
             now = self._clock()

@@ -50,7 +50,7 @@ class GroupCommit:
         """Do what `Database.transact` does, and raise what it raises.
 
         An error of `work` undoes that one and none of those which share its commit. Cancelled
-        before its group has begun, nothing happens; from then on it is carried to its end.
+        before it has found its group, nothing happens; from then on it is carried to its end.
         """
         entry = _Entry(work)
         self._waiting.append(cast("_Entry[object]", entry))
