@@ -115,7 +115,7 @@ class Context:
                 connection, request.key, now=self._clock(), if_revision=request.if_revision
             )
         )
-        self._gone(removed, "deleted")
+        self.gone(removed, "deleted")
         return removed.info
 
     async def watch(self, asked: Asked, request: WatchContext) -> Nothing:
@@ -210,7 +210,12 @@ class Context:
         if info.expires_at is not None:
             self._sooner.set()
 
-    def _gone(self, removed: Removed, why: Why) -> None:
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Read several things from the table at once."""
+        return await self._database.read(work)
+
+    def gone(self, removed: Removed, why: Why) -> None:
+        """Tell watchers of an entry that is gone, now that it is so on disk."""
         self.changes.publish(Changed(removed.info.key, removed.revision, why))
 
     async def keep_swept(self) -> NoReturn:
@@ -236,7 +241,7 @@ class Context:
                 lambda connection, now=now: table.sweep(connection, now, SWEEP)  # type: ignore[misc]
             )
             for each in removed:
-                self._gone(each, "expired")
+                self.gone(each, "expired")
 
 
 def check_key(key: str) -> None:

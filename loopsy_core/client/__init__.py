@@ -8,6 +8,7 @@ from .attached import Attached, Drawn, Shown
 from .client import Client, open_client, open_host_client
 from .context import ContextChange, ContextEntry, SharedContext
 from .daemon import start_daemon
+from .messages import Inbox, Mailbox
 from .viewing import Viewing
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "ContextChange",
     "ContextEntry",
     "Drawn",
+    "Inbox",
+    "Mailbox",
     "SharedContext",
     "Shown",
     "Viewing",

@@ -34,6 +34,7 @@ from loopsy_core.wire import (
 
 from .attached import Attached, Drawn, open_attached
 from .context import SharedContext
+from .messages import Mailbox
 from .viewing import Viewing
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Client:
     def context(self) -> SharedContext:
         """The values that the node shares."""
         return SharedContext(self)
+
+    @property
+    def messages(self) -> Mailbox:
+        """The messages that the node keeps and delivers."""
+        return Mailbox(self)
 
     async def status(self) -> Status:
         """Return how the node is."""

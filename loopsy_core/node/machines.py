@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from .pairing import Met
     from .relaying import Relaying
 
-__all__ = ["Machines"]
+__all__ = ["LOCAL_NAME", "Machines"]
+
+LOCAL_NAME: Final = "local"
+"""What every machine calls itself, beside its own name."""
 
 _log = logging.getLogger("loopsy.peers")
 
@@ -71,6 +74,20 @@ class Machines:
             why = f": {problem}" if problem else "; nothing is known of where it is"
             raise Gone(f"{contact.name} is not reached{why}")
         return way.conversation
+
+    def addressee(self, reference: str) -> tuple[PeerId | None, str]:
+        """Return whom a message to `reference` is for, and their name; None is this machine."""
+        if reference in (LOCAL_NAME, self._door.identity.name, self._door.identity.id):
+            return None, self._door.identity.name
+        contact = self._book.find(reference, "machine")
+        return contact.id, contact.name
+
+    def sender(self, contact_id: PeerId | None) -> tuple[PeerId, str]:
+        """Return the machine that hands a message over, and its name; nobody else may."""
+        contact = None if contact_id is None else self._book.get(contact_id)
+        if contact is None or contact.kind != "machine":
+            raise Refused("only a paired machine hands messages over; send one instead")
+        return contact.id, contact.name
 
     async def publish_ways(self) -> None:
         """Publish for ever which machines are reached, and how, whenever that changes."""
@@ -127,6 +144,7 @@ class Machines:
         known = self._book.get(contact_id)
         wanted = known.name if known and known.kind == "machine" else name
         wanted = wanted if is_name(wanted) else default_name(wanted)
+        wanted = f"{wanted}-1" if wanted == LOCAL_NAME else wanted
         contact = Contact(
             contact_id,
             self._book.free_name(wanted, contact_id),

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final, Literal
 import trio
 
 from loopsy_core import __version__
-from loopsy_core.capabilities import CONTEXT_TABLE, Context, open_context
+from loopsy_core.capabilities import (
+    CONTEXT_TABLE,
+    MESSAGE_TABLES,
+    Context,
+    Messages,
+    open_context,
+)
 from loopsy_core.errors import Busy, Gone, LoopsyError, PeerLeft
 from loopsy_core.home import Home, load_config, load_identity, lock_file, open_audit_log
 from loopsy_core.kit import Backoff, Broadcast, contained, one_error, open_database
@@ -98,6 +104,7 @@ class Node:
         self.ways = Ways()
         self.machines: Machines
         self.context: Context
+        self.messages: Messages
         self.port: int | None = None
         """Where it listens for machines; None when it does not."""
         self._router = Router(self, limits, log)
@@ -137,6 +144,7 @@ class Node:
                 acquaintance = Acquaintance(self.door.book, peer, conversation, way, address_at)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(acquaintance.keep)
+                    nursery.start_soon(self.messages.hand_over, peer, conversation)
                     await conversation.wait_closed()
                     nursery.cancel_scope.cancel()
 
@@ -310,7 +318,7 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
         events: Broadcast[Event] = Broadcast()
         async with (
             open_database(home.database, (*MIGRATIONS, COMMANDS_TABLE)) as database,
-            open_database(home.shared_database, (CONTEXT_TABLE,)) as shared,
+            open_database(home.shared_database, (CONTEXT_TABLE, MESSAGE_TABLES)) as shared,
             open_book(database) as book,
             open_kinds(database) as kinds,
             open_context(shared) as context,
@@ -334,6 +342,8 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                     config.discovery.manual_peers,
                 )
                 node.context = context
+                node.messages = Messages(context, identity.name)
+                nursery.start_soon(node.messages.keep_expired)
                 node.machines = Machines(door, node.ways, keeper, relaying, events)
                 if lan:
                     await node.listen(config.server.port)

@@ -12,6 +12,7 @@ from loopsy_core.links import PASSED_ON, Asked
 from loopsy_core.wire import (
     MAX_NAME,
     OPERATIONS,
+    AckMessage,
     AddCommand,
     AddPeer,
     ApprovalList,
@@ -20,6 +21,7 @@ from loopsy_core.wire import (
     ConfigureRelay,
     DecideApproval,
     DeleteContext,
+    DeliverMessage,
     EndSession,
     Forget,
     GetContext,
@@ -36,6 +38,7 @@ from loopsy_core.wire import (
     ListPhones,
     ListSessions,
     NodeStatus,
+    NoteRead,
     Nothing,
     OfferPairing,
     PeerList,
@@ -47,6 +50,7 @@ from loopsy_core.wire import (
     RenameSession,
     ResizeSession,
     RevokePhone,
+    SendMessage,
     SessionList,
     SetContext,
     ShowHistory,
@@ -64,6 +68,7 @@ from loopsy_core.wire import (
     encode,
 )
 
+from .machines import LOCAL_NAME
 from .recording import Request
 
 if TYPE_CHECKING:
@@ -89,10 +94,6 @@ _FOR_HOST: Final = _NEEDS_HOST | {
     ShowScreen.op,
     ShowHistory.op,
 }
-
-
-LOCAL_NAME: Final = "local"
-"""What every machine calls itself, beside its own name."""
 
 
 class Router:
@@ -234,6 +235,18 @@ class Router:
                 return await node.context.list(decode(asked.params, ListContext))
             case WatchContext.op:
                 return await node.context.watch(asked, decode(asked.params, WatchContext))
+            case SendMessage.op:
+                message = decode(asked.params, SendMessage)
+                return await node.messages.send(message, *node.machines.addressee(message.to))
+            case DeliverMessage.op:
+                delivered = decode(asked.params, DeliverMessage)
+                peer, name = node.machines.sender(asker.contact)
+                return await node.messages.receive(delivered, peer, name)
+            case AckMessage.op:
+                return await node.messages.acknowledge(decode(asked.params, AckMessage))
+            case NoteRead.op:
+                _, name = node.machines.sender(asker.contact)
+                return await node.messages.note_read(decode(asked.params, NoteRead), name)
             case ListPeers.op:
                 return PeerList(node.machines.list())
             case InvitePeer.op:

@@ -72,6 +72,8 @@ from .operations.context import *  # noqa: F403 - its __all__ is the list of req
 from .operations.context import __all__ as _context
 from .operations.kinds import *  # noqa: F403
 from .operations.kinds import __all__ as _kinds
+from .operations.messages import *  # noqa: F403
+from .operations.messages import __all__ as _messages
 from .operations.node import *  # noqa: F403
 from .operations.node import __all__ as _node
 from .operations.peers import *  # noqa: F403
@@ -225,6 +227,7 @@ __all__ = [
     "read_verdict",
     *_context,
     *_kinds,
+    *_messages,
     *_node,
     *_peers,
     *_phones,

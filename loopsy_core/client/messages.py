@@ -1,0 +1,117 @@
+"""Messages seen from a program: sending them, reading the inbox, and seeing what became of them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from loopsy_core.wire import (
+    AckMessage,
+    ContextCurrent,
+    Hello,
+    ListPeers,
+    MessageEnvelope,
+    MessageType,
+    SendMessage,
+    Sent,
+    decode_message_envelope,
+)
+
+from .context import ContextEntry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from .client import Client
+    from .context import ContextChange
+
+__all__ = ["Inbox", "Mailbox"]
+
+
+class Mailbox:
+    """The messages of one node; `client.messages` is it."""
+
+    def __init__(self, client: Client) -> None:
+        """Ask by `client`."""
+        self._client = client
+
+    async def send(
+        self,
+        to: str,
+        body: str,
+        *,
+        type: MessageType = "chat",  # noqa: A002 - as the convention calls it
+        reply_to: str | None = None,
+        ttl: float = 3600.0,
+    ) -> Sent:
+        """Send `body` (up to 256 Ki characters) to the machine `to`; on disk when this returns.
+
+        It is delivered as soon as that machine is reached, once, and in the order of sending, or
+        expires after `ttl` seconds. Raises `NotFound` for a machine that is not paired.
+        """
+        return await self._client.ask(
+            SendMessage(to=to, body=body, type=type, reply_to=reply_to, ttl=ttl)
+        )
+
+    async def broadcast(self, body: str, *, ttl: float = 3600.0) -> list[Sent]:
+        """Send `body` to every paired machine."""
+        peers = (await self._client.ask(ListPeers())).peers
+        return [await self.send(peer.id, body, type="broadcast", ttl=ttl) for peer in peers]
+
+    async def inbox(self) -> list[MessageEnvelope]:
+        """Return what has come and was not acknowledged, the oldest first; nothing is consumed."""
+        return await self._read(await self._inbox_prefix())
+
+    async def outbox(self) -> list[MessageEnvelope]:
+        """Return what was sent from here and not forgotten yet; `state` says how far each is."""
+        return await self._read("outbox:")
+
+    async def ack(self, message_id: str) -> None:
+        """Say that a message was read: it leaves the inbox, and its sender is told.
+
+        Raises `NotFound` for one that never came.
+        """
+        await self._client.ask(AckMessage(id=message_id))
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncGenerator[Inbox]:
+        """Watch the inbox: iterate over what is there, and then over each message as it comes."""
+        async with self._client.context.watch(await self._inbox_prefix()) as changes:
+            yield Inbox(changes)
+
+    async def _inbox_prefix(self) -> str:
+        return f"inbox:{(await self._client.ask(Hello())).name}:"
+
+    async def _read(self, prefix: str) -> list[MessageEnvelope]:
+        found: list[MessageEnvelope] = []
+        for info in await self._client.context.list(prefix):
+            entry = await self._client.context.get(info.key)
+            envelope = entry and decode_message_envelope(entry.value)
+            if envelope:
+                found.append(envelope)
+        return sorted(found, key=lambda envelope: (envelope.ts, envelope.id))
+
+
+class Inbox:
+    """Iterates over messages as they come; each once, though it stays until it is acknowledged."""
+
+    def __init__(self, changes: AsyncIterator[ContextChange]) -> None:
+        """Read `changes` of the context; `Mailbox.watch` makes it."""
+        self._changes = changes
+        self.current = False
+        """Whether all that was there at first has been told."""
+
+    def __aiter__(self) -> Inbox:
+        """Return itself."""
+        return self
+
+    async def __anext__(self) -> MessageEnvelope:
+        """Return the next message."""
+        async for change in self._changes:
+            if isinstance(change, ContextCurrent):
+                self.current = True
+            elif isinstance(change, ContextEntry):
+                envelope = decode_message_envelope(change.value)
+                if envelope is not None:
+                    return envelope
+        raise StopAsyncIteration
