@@ -9,6 +9,7 @@ from .client import Client, open_client, open_host_client
 from .context import ContextChange, ContextEntry, SharedContext
 from .daemon import start_daemon
 from .messages import Inbox, Mailbox
+from .tasks import TaskQueue, Work
 from .viewing import Viewing
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "Mailbox",
     "SharedContext",
     "Shown",
+    "TaskQueue",
     "Viewing",
+    "Work",
     "open_client",
     "open_host_client",
     "start_daemon",

@@ -35,6 +35,7 @@ from loopsy_core.wire import (
 from .attached import Attached, Drawn, open_attached
 from .context import SharedContext
 from .messages import Mailbox
+from .tasks import TaskQueue
 from .viewing import Viewing
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ class Client:
     def messages(self) -> Mailbox:
         """The messages that the node keeps and delivers."""
         return Mailbox(self)
+
+    @property
+    def tasks(self) -> TaskQueue:
+        """The tasks that the node hands out."""
+        return TaskQueue(self)
 
     async def status(self) -> Status:
         """Return how the node is."""

@@ -12,10 +12,10 @@ import trio
 
 from loopsy_core import __version__
 from loopsy_core.capabilities import (
-    CONTEXT_TABLE,
-    MESSAGE_TABLES,
+    SHARED_TABLES,
     Context,
     Messages,
+    Tasks,
     open_context,
 )
 from loopsy_core.errors import Busy, Gone, LoopsyError, PeerLeft
@@ -105,6 +105,7 @@ class Node:
         self.machines: Machines
         self.context: Context
         self.messages: Messages
+        self.tasks: Tasks
         self.port: int | None = None
         """Where it listens for machines; None when it does not."""
         self._router = Router(self, limits, log)
@@ -318,7 +319,7 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
         events: Broadcast[Event] = Broadcast()
         async with (
             open_database(home.database, (*MIGRATIONS, COMMANDS_TABLE)) as database,
-            open_database(home.shared_database, (CONTEXT_TABLE, MESSAGE_TABLES)) as shared,
+            open_database(home.shared_database, SHARED_TABLES) as shared,
             open_book(database) as book,
             open_kinds(database) as kinds,
             open_context(shared) as context,
@@ -344,6 +345,8 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 node.context = context
                 node.messages = Messages(context, identity.name)
                 nursery.start_soon(node.messages.keep_expired)
+                node.tasks = Tasks(context)
+                nursery.start_soon(node.tasks.keep_returned)
                 node.machines = Machines(door, node.ways, keeper, relaying, events)
                 if lan:
                     await node.listen(config.server.port)

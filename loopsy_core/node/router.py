@@ -15,14 +15,20 @@ from loopsy_core.wire import (
     AckMessage,
     AddCommand,
     AddPeer,
+    AddTask,
     ApprovalList,
     AskPass,
     AttachSession,
+    CancelTask,
+    ClaimTask,
     ConfigureRelay,
     DecideApproval,
     DeleteContext,
     DeliverMessage,
     EndSession,
+    ExtendTask,
+    FailTask,
+    FinishTask,
     Forget,
     GetContext,
     GrantPeer,
@@ -37,6 +43,7 @@ from loopsy_core.wire import (
     ListPeers,
     ListPhones,
     ListSessions,
+    ListTasks,
     NodeStatus,
     NoteRead,
     Nothing,
@@ -247,6 +254,20 @@ class Router:
             case NoteRead.op:
                 _, name = node.machines.sender(asker.contact)
                 return await node.messages.note_read(decode(asked.params, NoteRead), name)
+            case AddTask.op:
+                return await node.tasks.add(decode(asked.params, AddTask), asker.name)
+            case ClaimTask.op:
+                return await node.tasks.claim(decode(asked.params, ClaimTask), asker.name)
+            case ExtendTask.op:
+                return await node.tasks.extend(decode(asked.params, ExtendTask))
+            case FinishTask.op:
+                return await node.tasks.finish(decode(asked.params, FinishTask))
+            case FailTask.op:
+                return await node.tasks.fail(decode(asked.params, FailTask))
+            case CancelTask.op:
+                return await node.tasks.cancel(decode(asked.params, CancelTask))
+            case ListTasks.op:
+                return await node.tasks.list(decode(asked.params, ListTasks))
             case ListPeers.op:
                 return PeerList(node.machines.list())
             case InvitePeer.op:

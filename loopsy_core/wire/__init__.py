@@ -82,6 +82,8 @@ from .operations.phones import *  # noqa: F403
 from .operations.phones import __all__ as _phones
 from .operations.sessions import *  # noqa: F403
 from .operations.sessions import __all__ as _sessions
+from .operations.tasks import *  # noqa: F403
+from .operations.tasks import __all__ as _tasks
 
 if TYPE_CHECKING:
     from .comparing import (
@@ -232,6 +234,7 @@ __all__ = [
     *_peers,
     *_phones,
     *_sessions,
+    *_tasks,
 ]
 
 

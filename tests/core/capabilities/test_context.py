@@ -9,7 +9,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loopsy_core.capabilities import CONTEXT_TABLE, Context
+from loopsy_core.capabilities import SHARED_TABLES, Context
 from loopsy_core.errors import BadRequest, Busy, Conflict, LoopsyError, NotFound
 from loopsy_core.wire import (
     MAX_KEY,
@@ -45,7 +45,7 @@ class Clock:
 
 def make() -> tuple[Context, Clock]:
     clock = Clock()
-    database = cast("Database", InlineDatabase([CONTEXT_TABLE]))
+    database = cast("Database", InlineDatabase(SHARED_TABLES))
     return Context(database, clock), clock
 
 
@@ -253,7 +253,7 @@ async def test_a_watcher_that_falls_behind_is_told_to_start_over(autojump_clock:
 async def test_an_expired_entry_is_gone_at_once_and_watchers_are_told(
     autojump_clock: object,
 ) -> None:
-    database = cast("Database", InlineDatabase([CONTEXT_TABLE]))
+    database = cast("Database", InlineDatabase(SHARED_TABLES))
     context = Context(database, lambda: 1000 + trio.current_time())
     watcher = Watcher()
     async with trio.open_nursery() as nursery:

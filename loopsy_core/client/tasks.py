@@ -1,0 +1,173 @@
+"""Tasks seen from a program: handing work out, and taking it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from loopsy_core.errors import Conflict, Gone, LoopsyError
+from loopsy_core.kit import one_error
+from loopsy_core.wire import (
+    AddTask,
+    CancelTask,
+    ClaimTask,
+    ExtendTask,
+    FailTask,
+    FinishTask,
+    ListTasks,
+    Task,
+    TaskState,
+    decode_task,
+)
+
+from .context import ContextEntry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from .client import Client
+
+__all__ = ["TaskQueue", "Work"]
+
+
+class TaskQueue:
+    """The tasks of one node; `client.tasks` is it."""
+
+    def __init__(self, client: Client) -> None:
+        """Ask by `client`."""
+        self._client = client
+
+    async def add(self, body: str, *, kind: str = "", max_attempts: int = 3) -> Task:
+        """Put a task into the queue; on disk there when this returns.
+
+        `body` (up to 128 Ki characters) says what is to be done; workers may choose by `kind`.
+        """
+        return await self._client.ask(AddTask(body=body, kind=kind, max_attempts=max_attempts))
+
+    async def list(self, state: TaskState | None = None) -> list[Task]:
+        """Return all tasks, the oldest first; texts longer than 2000 characters are cut."""
+        found: list[Task] = []
+        after: str | None = ""
+        while after is not None:
+            page = await self._client.ask(ListTasks(state=state, after=after))
+            found += page.tasks
+            after = page.next
+        return found
+
+    async def cancel(self, task_id: str) -> Task:
+        """Take a task back; `Conflict` when it is over already."""
+        return await self._client.ask(CancelTask(id=task_id))
+
+    async def wait(self, task_id: str) -> Task:
+        """Wait until a task is done, failed or cancelled, and return it.
+
+        Nothing is polled. Raises `Gone` when it is not kept any more.
+        """
+        key = f"task:{task_id}"
+        async with self._client.context.watch(key) as changes:
+            async for change in changes:
+                if isinstance(change, ContextEntry) and change.key == key:
+                    task = decode_task(change.value)
+                    if task is not None and task.state not in ("pending", "running"):
+                        return task
+                elif getattr(change, "key", None) == key:
+                    break
+        raise Gone(f"task {task_id} is not kept any more")
+
+    @asynccontextmanager
+    async def claim(
+        self,
+        kind: str | None = None,
+        *,
+        worker: str = "",
+        lease: float = 60.0,
+        wait: float = 86_400.0,
+    ) -> AsyncGenerator[Work | None]:
+        """Take a task, waiting up to `wait` seconds for one, and work on it within the block.
+
+        Yields None when there was none in time. While the block runs the task is kept (it has
+        `lease` seconds, extended again and again). Left normally, the task is done, with the
+        result given to `Work.finish`, if any; left by an exception it has failed, and goes back to
+        the queue while attempts are left. When the task is not ours any more, because the node was
+        not reached in time or somebody took it back, the block is cancelled and `Conflict` raised.
+        """
+        request = ClaimTask(kind=kind, worker=worker, lease=lease, wait=wait)
+        task = (await self._client.ask(request)).task
+        if task is None:
+            yield None
+            return
+        work = Work(self._client, task, lease)
+        try:
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(work.keep)
+                    yield work
+                    nursery.cancel_scope.cancel()
+        except Conflict:
+            raise
+        except BaseException as error:
+            with trio.move_on_after(lease, shield=True):
+                await work.fail(f"{type(error).__name__}: {error}".removesuffix(": "))
+            raise
+        if not work.settled:
+            await work.finish("")
+
+
+class Work:
+    """A task that was taken, and what is said of it; `TaskQueue.claim` makes it."""
+
+    def __init__(self, client: Client, task: Task, lease: float) -> None:
+        """Speak for the claim of `task`."""
+        self._client = client
+        self._lease = lease
+        self.task = task
+        self.settled = False
+        """Whether it was said how it ended."""
+
+    async def progress(self, text: str) -> None:
+        """Say how far it is (up to 4096 characters), for whoever watches."""
+        await self._extend(text)
+
+    async def finish(self, result: str) -> None:
+        """Say that it is done, with a result of up to 128 Ki characters."""
+        await self._client.ask(
+            FinishTask(id=self.task.id, attempt=self.task.attempts, result=result)
+        )
+        self.settled = True
+
+    async def fail(self, error: str, *, again: bool = True) -> None:
+        """Say that it could not be done; `again` says whether another attempt makes sense."""
+        if self.settled:
+            return
+        self.settled = True
+        try:
+            await self._client.ask(
+                FailTask(
+                    id=self.task.id, attempt=self.task.attempts, error=error[:4096], again=again
+                )
+            )
+        except LoopsyError:
+            return  # it goes back by itself when its time is over
+
+    async def keep(self) -> None:
+        """Keep the task while this runs; raises `Conflict` when it is not ours any more."""
+        while True:
+            await trio.sleep(self._lease / 3)
+            if self.settled:
+                return
+            try:
+                await self._extend(None)
+            except Gone:
+                continue  # the node may be back before the lease is over
+
+    async def _extend(self, progress: str | None) -> None:
+        await self._client.ask(
+            ExtendTask(
+                id=self.task.id,
+                attempt=self.task.attempts,
+                lease=self._lease,
+                progress=progress,
+            )
+        )
