@@ -19,6 +19,7 @@ from loopsy_core.kit import Backoff, Watched, contained
 from loopsy_core.wire import MAX_VALUE, DeliverMessage, MessageEnvelope, NoteRead, Nothing, Sent
 
 from . import message_table as table
+from .context import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +87,7 @@ class Messages:
 
     async def receive(self, message: DeliverMessage, peer: str, sender: str) -> Nothing:
         """Put a message from the contact `peer` into the inbox; it is on disk when this returns."""
+        check_key(message.id)
         now = self._clock()
         changed = await self._context.transact(
             lambda connection: table.receive(

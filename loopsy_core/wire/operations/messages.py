@@ -33,7 +33,7 @@ MAX_BODY: Final = 262_144
 MAX_MESSAGE_TTL: Final = 30 * 86_400.0
 """Seconds."""
 
-MessageId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^\S+\Z")]
+MessageId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 MessageType: TypeAlias = Literal["chat", "request", "response", "ack", "broadcast"]
 MessageState: TypeAlias = Literal["waiting", "delivered", "read", "expired", "failed"]
 """How far a sent message is; `waiting` for the other machine to be reached."""

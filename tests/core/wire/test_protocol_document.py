@@ -37,6 +37,7 @@ from loopsy_core.wire import (
     PeerInfo,
     PhoneInfo,
     SessionInfo,
+    Task,
     ViewerItem,
     cost,
 )
@@ -60,6 +61,7 @@ REPLIES = {
     "ApprovalRequest": ApprovalRequest,
     "PeerInfo": PeerInfo,
     "ContextInfo": ContextInfo,
+    "Task": Task,
 }
 
 
