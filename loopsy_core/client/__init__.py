@@ -8,15 +8,19 @@ from .attached import Attached, Drawn, Shown
 from .client import Client, open_client, open_host_client
 from .context import ContextChange, ContextEntry, SharedContext
 from .daemon import start_daemon
+from .jobs import Completed, Output, RunningJob
 from .viewing import Viewing
 
 __all__ = [
     "Attached",
     "Call",
     "Client",
+    "Completed",
     "ContextChange",
     "ContextEntry",
     "Drawn",
+    "Output",
+    "RunningJob",
     "SharedContext",
     "Shown",
     "Viewing",

@@ -10,6 +10,14 @@ from .detached import Detached, open_detached
 from .group_commit import GroupCommit
 from .keep import Backoff, contained, keep_running, one_error
 from .pace import Buckets, TokenBucket, Window
+from .programs import (
+    brief,
+    cannot_start,
+    check_words,
+    clip,
+    find_directory,
+    find_executable,
+)
 from .watched import Changes, Watched
 
 __all__ = [
@@ -27,7 +35,13 @@ __all__ = [
     "TokenBucket",
     "Watched",
     "Window",
+    "brief",
+    "cannot_start",
+    "check_words",
+    "clip",
     "contained",
+    "find_directory",
+    "find_executable",
     "inheritable",
     "keep_running",
     "limit_as_at_first",

@@ -232,6 +232,8 @@ class Asked(Stream):
         self.params = ask.params
         self.to = ask.to
         self.scope = trio.CancelScope()
+        self.dropped = False
+        """Whether the asker took the call back; if not, it may be the connection that is lost."""
 
     def heard(self, message: Message) -> None:
         """Take a message of this call."""
@@ -239,6 +241,7 @@ class Asked(Stream):
             case End():
                 self._hear_end()
             case Drop():
+                self.dropped = True
                 self._finish(Gone("the asker left"))
                 self.scope.cancel()
             case _:

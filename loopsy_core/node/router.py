@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from loopsy_core.capabilities import Jobs
 from loopsy_core.errors import BadRequest, Busy, Gone, NotFound, Refused
 from loopsy_core.kit import Missed
 from loopsy_core.links import PASSED_ON, Asked
@@ -127,6 +128,8 @@ class Router:
             return self._pass_to_machine(asker, asked, asked.to, request)
         if asked.op in _FOR_HOST:
             return await self._pass_to_host(asker, host, asked, request)
+        if asked.op in Jobs.ops:
+            return await self._node.jobs.answer(asked, asker.contact)
         return await self._act(asker, asked)
 
     def _pass_to_machine(self, asker: Asker, asked: Asked, peer: str, request: Request) -> object:
@@ -217,7 +220,9 @@ class Router:
                 return PhoneList(node.phones.list())
             case RevokePhone.op:
                 phone = decode(asked.params, RevokePhone).phone
-                return await node.phones.revoke(phone, node.relaying)
+                revoked = await node.phones.revoke(phone, node.relaying)
+                node.jobs.cancel_all_of(revoked.id)
+                return revoked
             case Forget.op:
                 if asker.contact is None:
                     raise Refused("only a paired phone can ask to be forgotten")

@@ -70,6 +70,8 @@ from .operation import MAX_CELLS, MAX_NAME, Limit, Operation, clean_name, read_r
 from .operations import OPERATIONS
 from .operations.context import *  # noqa: F403 - its __all__ is the list of requests
 from .operations.context import __all__ as _context
+from .operations.jobs import *  # noqa: F403
+from .operations.jobs import __all__ as _jobs
 from .operations.kinds import *  # noqa: F403
 from .operations.kinds import __all__ as _kinds
 from .operations.node import *  # noqa: F403
@@ -80,6 +82,7 @@ from .operations.phones import *  # noqa: F403
 from .operations.phones import __all__ as _phones
 from .operations.sessions import *  # noqa: F403
 from .operations.sessions import __all__ as _sessions
+from .running import JobItem, JobOutput, JobStarted, OutputName, decode_job_item
 
 if TYPE_CHECKING:
     from .comparing import (
@@ -172,12 +175,16 @@ __all__ = [
     "Heard",
     "Introduction",
     "Item",
+    "JobItem",
+    "JobOutput",
+    "JobStarted",
     "Joined",
     "Knock",
     "Left",
     "Limit",
     "Message",
     "Operation",
+    "OutputName",
     "PairLink",
     "Pattern",
     "PeerLost",
@@ -213,6 +220,7 @@ __all__ = [
     "decode_attached",
     "decode_envelope",
     "decode_event",
+    "decode_job_item",
     "decode_viewer_item",
     "encode",
     "encode_envelope",
@@ -224,6 +232,7 @@ __all__ = [
     "read_reply",
     "read_verdict",
     *_context,
+    *_jobs,
     *_kinds,
     *_node,
     *_peers,

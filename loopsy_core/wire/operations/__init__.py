@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Final, cast
 
 from ..operation import Operation
-from . import context, kinds, node, peers, phones, sessions
+from . import context, jobs, kinds, node, peers, phones, sessions
 
 __all__ = ["OPERATIONS"]
 
 OPERATIONS: Final[dict[str, type[Operation[object]]]] = {
     kind.op: cast("type[Operation[object]]", kind)
-    for file in (node, sessions, kinds, phones, peers, context)
+    for file in (node, sessions, kinds, phones, peers, context, jobs)
     for kind in (getattr(file, name) for name in file.__all__)
     if isinstance(kind, type) and issubclass(kind, Operation)
 }
