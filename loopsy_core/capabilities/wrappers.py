@@ -43,7 +43,6 @@ class _Wrapper:
     """Whether a shell gets the command, joined."""
 
 
-_SU: Final = _Wrapper("ugGsw", "user group shell", script="c", long_script="command")
 _PLAIN: Final = _Wrapper()
 
 _WRAPPERS: Final[Mapping[str, _Wrapper]] = {
@@ -62,8 +61,8 @@ _WRAPPERS: Final[Mapping[str, _Wrapper]] = {
         "ugpCrtTUDRh", "user group prompt close-from chdir chroot host", assignments=True
     ),
     "doas": _Wrapper("uC"),
-    "su": _SU,
-    "runuser": _SU,
+    "su": _Wrapper("gGsw", "group shell", 1, script="c", long_script="command"),
+    "runuser": _Wrapper("ugGsw", "user group shell", script="c", long_script="command"),
     "script": _Wrapper("EIOBTmo", script="c", long_script="command"),
     "xargs": _Wrapper(
         "aEIdLnPs", "arg-file delimiter replace max-lines max-args max-procs max-chars"
@@ -169,7 +168,7 @@ def _by_wrapper(wrapper: _Wrapper, rest: list[str]) -> Iterator[Inside]:
                 if not option[at:]:
                     del rest[:1]
                 break
-    if rest[:1] == ["--"]:
+    if rest[:1] in (["--"], ["-"]):
         del rest[0]
     while wrapper.assignments and rest and "=" in rest[0]:
         del rest[0]
