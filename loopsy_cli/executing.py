@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -143,17 +144,16 @@ class _Input:
     async def feed(self, job: RunningJob) -> None:
         """Send the job what it was not given yet, and all that is to be read."""
         at = job.taken
-        while True:
-            if at < self._total:
+        with suppress(Gone):  # the job has ended; or whoever receives its output is told, too
+            while at < self._total or not self._ended:
+                if at == self._total:
+                    await self._read()
+                    continue
                 begin = at - (self._total - len(self._kept))
                 data = bytes(self._kept[begin : begin + READ_SIZE])
                 await job.send(data)
                 at += len(data)
-            elif self._ended:
-                job.end_input()
-                return
-            else:
-                await self._read()
+            job.end_input()
 
     async def _read(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loopsy_core.errors import BadRequest, Gone
-from loopsy_core.kit import brief, cannot_start, clip
+from loopsy_core.kit import brief, cannot_start, clip, signal_group, wait_group_empty
 from loopsy_core.wire import CHUNK, JobEnd, JobInfo, JobOutput, JobStarted
 
 from .output import Output, Reader
@@ -37,8 +38,6 @@ LAST_WORDS: Final = 0.1
 """Seconds of silence after which what a command left behind is held to say no more."""
 MAX_LAST_WORDS: Final = 1 << 20
 """Bytes that it may say all the same."""
-GLANCE: Final = 0.01
-"""Seconds between two looks at a process group; the kernel tells nobody when it is empty."""
 
 
 class Job:
@@ -63,11 +62,13 @@ class Job:
         self._ended_at: float | None = None
         self._limit = trio.current_time() + timeout
         self._life = trio.CancelScope(deadline=self._limit)
+        self._unwanted = False
         self._timed_out = False
         self._cancelled = False
         self._attendant: Reader | None = None
         self._changed = trio.lowlevel.ParkingLot()  # that it ended, or nobody attends any more
         self._pumping = 2
+        self._most = math.inf  # bytes of output, once the command has exited
         self._said_all = trio.Event()
 
     @property
@@ -135,9 +136,8 @@ class Job:
 
     def cancel(self) -> None:
         """Have the command ended; it takes a while."""
-        if not self.ended and not self._timed_out:
-            self._cancelled = True
-            self._life.cancel()
+        self._unwanted = True
+        self._life.cancel()
 
     async def wait_ended(self) -> None:
         """Wait for the end."""
@@ -223,7 +223,7 @@ class Job:
     # The command.
 
     async def _pump(self, stream: OutputName, pipe: trio.abc.ReceiveStream) -> None:
-        while data := await pipe.receive_some(CHUNK):
+        while self.output.total < self._most and (data := await pipe.receive_some(CHUNK)):
             self.output.append(stream, bytes(data))
             await self.output.wait_room()
         self._pumping -= 1
@@ -239,7 +239,7 @@ class Job:
         with self._life:
             await process.wait()
             return trio.current_time() + LAST_WORDS
-        self._timed_out = not self._cancelled and trio.current_time() >= self._limit
+        self._timed_out = not self._unwanted and trio.current_time() >= self._limit
         self._cancelled = not self._timed_out
         until = trio.current_time() + PATIENCE
         await self._end(until)
@@ -247,12 +247,12 @@ class Job:
 
     async def _end(self, until: float) -> None:
         """End the command: SIGTERM, patience `until` then, SIGKILL."""
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)  # a stopped program cannot end itself
+        signal_group(self._process.pid, signal.SIGTERM)
+        signal_group(self._process.pid, signal.SIGCONT)  # a stopped program cannot end itself
         with trio.move_on_at(until):
             await self._process.wait()
             return
-        self._signal(signal.SIGKILL)
+        signal_group(self._process.pid, signal.SIGKILL)
         await self._process.wait()
 
     async def _wait_last_words(self, until: float) -> None:
@@ -261,16 +261,16 @@ class Job:
         Whoever of them is there then, in silence and after `until`, is not waited for.
         """
         output = self.output
-        output.let_go()  # at most what the pipes hold, if nobody else is there
-        before = output.total
-        while self._pumping and output.total - before < MAX_LAST_WORDS:
+        self._most = output.total + MAX_LAST_WORDS
+        output.let_go()  # the pipes hold little, and whoever reads may be slow
+        while self._pumping:
             said = output.total
             with trio.move_on_after(LAST_WORDS):
                 await self._said_all.wait()
             if output.total == said and trio.current_time() >= until:
                 break
-        while trio.current_time() < until and self._signal(0):  # noqa: ASYNC110
-            await trio.sleep(GLANCE)
+        with trio.move_on_at(until):
+            await wait_group_empty(self._process.pid)
 
     async def _clean_up(self) -> None:
         """End what is left, and say that the job has ended."""
@@ -278,22 +278,12 @@ class Job:
         with trio.move_on_after(PATIENCE + GOODBYE):  # one that cannot even be killed is left
             if process.returncode is None:  # we are cancelled: the node is leaving
                 await self._end(trio.current_time() + PATIENCE)
-        self._signal(signal.SIGKILL)
+        if signal_group(process.pid, signal.SIGKILL):
+            with trio.move_on_after(GOODBYE):
+                await wait_group_empty(process.pid)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if isinstance(pipe, trio.lowlevel.FdStream):
                 pipe.close()
         self._ended_at = time.time()
         self.output.close()
         self._changed.unpark_all()
-
-    def _signal(self, number: int) -> bool:
-        """Send a signal to the group; return whether anybody is there."""
-        # While anybody is in the group its number is given to nobody else, also when its leader is
-        # gone; and numbers go round too slowly for one to be given anew in the moment after.
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # what macOS says of zombies; or it runs as another user
-            return True
-        return True

@@ -76,6 +76,11 @@ class Jobs:
             case _:
                 raise AssertionError(asked.op)
 
+    @property
+    def running(self) -> int:
+        """How many jobs run, or wait for their output to be read."""
+        return len(self._busy)
+
     def cancel_all_of(self, owner: str) -> None:
         """End all jobs of a contact, who is one no longer."""
         for job in self._jobs.values():
@@ -97,9 +102,9 @@ class Jobs:
         self._rules.check(command.argv, command.env.get("PATH", os.defpath), command.cwd)
         if self._leaving:
             raise Gone("the node is leaving")
-        if len(self._busy) >= self._settings.max_concurrent:
+        if self.running >= self._settings.max_concurrent:
             raise Busy(
-                f"{len(self._busy)} jobs run on this machine already, as many as its"
+                f"{self.running} jobs run on this machine already, as many as its"
                 " execution.maxConcurrent allows; try again when one has ended"
             )
         job = Job(

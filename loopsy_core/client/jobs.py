@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
 
-from loopsy_core.errors import BadRequest, ProtocolViolation
+from loopsy_core.errors import BadRequest, Gone, ProtocolViolation
 from loopsy_core.kit import one_error
 from loopsy_core.wire import (
     AttachJob,
@@ -102,7 +102,10 @@ class RunningJob:
         await self._conversation.ask(CancelJob(job=self.id))
 
     async def send(self, data: bytes) -> None:
-        """Send `data` to its standard input; waits while the job does not read."""
+        """Send `data` to its standard input; waits while the job does not read.
+
+        Raises `Gone` when the job has ended, or the connection is lost; `receive` tells which.
+        """
         await self._call.send(data)
 
     def end_input(self) -> None:
@@ -154,5 +157,6 @@ async def run_job(
 
 
 async def _send_all(job: RunningJob, stdin: bytes) -> None:
-    await job.send(stdin)
-    job.end_input()
+    with suppress(Gone):  # it has ended without reading all; or whoever receives is told, too
+        await job.send(stdin)
+        job.end_input()

@@ -8,6 +8,7 @@ from .database import Database, open_database
 from .descriptors import inheritable, limit_as_at_first, raise_limit
 from .detached import Detached, open_detached
 from .group_commit import GroupCommit
+from .groups import signal_group, wait_group_empty
 from .keep import Backoff, contained, keep_running, one_error
 from .pace import Buckets, TokenBucket, Window
 from .programs import (
@@ -49,4 +50,6 @@ __all__ = [
     "open_database",
     "open_detached",
     "raise_limit",
+    "signal_group",
+    "wait_group_empty",
 ]
