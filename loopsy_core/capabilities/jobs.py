@@ -31,7 +31,9 @@ MOST_ENDED: Final = 16
 """Jobs that have ended and are kept for askers whose connection was lost."""
 MOST_LISTED: Final = 256
 """Jobs in one list, the newest; each has up to some 2 kB, and the list has to fit one message."""
-LEAVING: Final = PATIENCE + 2.0
+GOODBYE: Final = 1.0
+"""Seconds in which whoever asked for a job hears how it ended, when the node leaves."""
+LEAVING: Final = PATIENCE + 3.0
 """Seconds in which all jobs end with their node."""
 
 _log = logging.getLogger("loopsy.jobs")
@@ -90,11 +92,15 @@ class Jobs:
     async def end_all(self) -> None:
         """End all jobs, and start none any more; their askers are told how they ended."""
         self._leaving = True
+        jobs = list(self._jobs.values())
         with trio.move_on_after(LEAVING, shield=True):
-            for job in list(self._jobs.values()):
+            for job in jobs:
                 job.cancel()
-            for job in list(self._jobs.values()):
+            for job in jobs:
                 await job.wait_ended()
+            with trio.move_on_after(GOODBYE):
+                for job in jobs:
+                    await job.wait_done()
 
     async def _run(self, asked: Asked, owner: str | None) -> object:
         request = decode(asked.params, RunJob)
