@@ -11,6 +11,8 @@ from loopsy_core.home import Home, parse_duration
 from loopsy_core.wire import JobEnd, RunJob
 
 from .options import Option
+from .reaching import is_here
+from .sessions import shell
 from .show import note
 
 __all__ = ["execute"]
@@ -44,34 +46,24 @@ def execute(
     """
     if not command:
         raise BadRequest("there is no command; write `loopsy exec PEER -- COMMAND...`")
-    from .looping import run
-
     home = Home.find()
     if terminal:
         if stdin or timeout is not None:
             raise BadRequest("with --terminal there is neither --stdin nor --timeout")
-        from .sessions import shell
+        if not is_here(peer, home):
+            raise BadRequest("--terminal works on this machine only; leave it out, or log in there")
+        absolute = cwd is not None and cwd.startswith(("/", "~"))
+        return shell(*command, cwd=cwd if absolute else f"~/{cwd or ''}")
+    from .executing import follow
+    from .looping import run
 
-        run(lambda: _check(home, peer))
-        return shell(*command, cwd=cwd)
     request = RunJob(
         argv=list(command),
         cwd=cwd,
         timeout=None if timeout is None else parse_duration(timeout),
         stdin=stdin,
     )
-    from .executing import follow
-
     return _exit_code(run(lambda: follow(home, peer, request)))
-
-
-async def _check(home: Home, peer: str) -> None:
-    from loopsy_core.client import open_client
-
-    from .reaching import reach
-
-    async with open_client(home) as here:
-        await reach(here, peer)
 
 
 def _exit_code(outcome: JobEnd | int) -> int:

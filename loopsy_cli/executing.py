@@ -71,7 +71,7 @@ class _Following:
         while True:
             try:
                 async with open_client(self._home) as here:
-                    there = await reach(here, self._machine)
+                    there = reach(here, self._machine)
                     async with self._open(there) as self._job:
                         lost_at = 0.0
                         return await self._show(self._job)

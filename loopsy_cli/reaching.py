@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from loopsy_core.errors import NotFound
 from loopsy_core.wire import Hello
+
+from .ask import ask
 
 if TYPE_CHECKING:
     from loopsy_core.client import Client
+    from loopsy_core.home import Home
 
-__all__ = ["LOCAL", "reach"]
+__all__ = ["LOCAL", "is_here", "reach"]
 
 LOCAL: Final = "local"
 """What this machine is called by everybody, beside its own name."""
 
 
-async def reach(here: Client, machine: str) -> Client:
-    """Return what asks the machine of this name (or id), by way of this machine's node.
+def reach(here: Client, machine: str) -> Client:
+    """Return what asks the machine of this name (or id), by way of this machine's node."""
+    return here if machine == LOCAL else here.peer(machine)
 
-    Raises `NotFound` when there is none.
-    """
+
+def is_here(machine: str, home: Home) -> bool:
+    """Whether that is this machine, whose home is `home`."""
     if machine == LOCAL:
-        return here
-    us = await here.ask(Hello())
-    if machine in (us.name, us.node_id):
-        return here
-    raise NotFound(f"no machine {machine!r} is known here; this one is {us.name!r}, or {LOCAL!r}")
+        return True
+    us = ask(Hello(), home)
+    return machine in (us.name, us.node_id)

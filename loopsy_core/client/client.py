@@ -175,7 +175,7 @@ class Client:
         request = RunJob(
             argv=list(argv), cwd=cwd, env=dict(env or {}), timeout=timeout, stdin=stdin is not None
         )
-        return await run_job(self._conversation, request, stdin, most)
+        return await run_job(self, request, stdin, most)
 
     def start_job(
         self,
@@ -194,13 +194,13 @@ class Client:
         request = RunJob(
             argv=list(argv), cwd=cwd, env=dict(env or {}), timeout=timeout, stdin=stdin
         )
-        return open_job(self._conversation, request)
+        return open_job(self, request)
 
     def attach_job(
         self, job: str, *, stdout: int = 0, stderr: int = 0
     ) -> AbstractAsyncContextManager[RunningJob]:
         """Pick up a job whose connection was lost, with the output from these offsets on."""
-        return open_job(self._conversation, AttachJob(job=job, stdout=stdout, stderr=stderr))
+        return open_job(self, AttachJob(job=job, stdout=stdout, stderr=stderr))
 
     @asynccontextmanager
     async def watch_sessions(self) -> AsyncGenerator[AsyncIterator[SessionList]]:

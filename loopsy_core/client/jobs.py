@@ -24,8 +24,10 @@ from loopsy_core.wire import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from loopsy_core.links import Call, Conversation
+    from loopsy_core.links import Call
     from loopsy_core.wire import RunJob
+
+    from .client import Client
 
 __all__ = ["MOST_OUTPUT", "Completed", "Output", "RunningJob", "open_job", "run_job"]
 
@@ -59,10 +61,10 @@ class RunningJob:
     """A job seen over one connection; `open_job` makes it. One task receives, another may send."""
 
     def __init__(
-        self, conversation: Conversation, call: Call, request: RunJob | AttachJob, began: JobStarted
+        self, client: Client, call: Call, request: RunJob | AttachJob, began: JobStarted
     ) -> None:
         """Show what `call` brings of the job, which has begun."""
-        self._conversation = conversation
+        self._client = client
         self._call = call
         self._request = request
         self._stream: OutputName = "stdout"
@@ -99,7 +101,7 @@ class RunningJob:
 
     async def cancel(self) -> None:
         """Have it ended; returns once it is, and `receive` then tells how."""
-        await self._conversation.ask(CancelJob(job=self.id))
+        await self._client.ask(CancelJob(job=self.id))
 
     async def send(self, data: bytes) -> None:
         """Send `data` to its standard input; waits while the job does not read.
@@ -114,26 +116,22 @@ class RunningJob:
 
 
 @asynccontextmanager
-async def open_job(
-    conversation: Conversation, request: RunJob | AttachJob
-) -> AsyncGenerator[RunningJob]:
+async def open_job(client: Client, request: RunJob | AttachJob) -> AsyncGenerator[RunningJob]:
     """Run a job, or pick one up; leaving the block before its end cancels it there.
 
     Raises what the node answers when it cannot be started.
     """
-    async with conversation.open_call(request) as call:
+    async with client.open_call(request) as call:
         piece = await call.receive()
         if piece is None or isinstance(piece, bytes):
             raise ProtocolViolation("the job began with something else than its start")
         item = decode_job_item(piece.value)
         if not isinstance(item, JobStarted):
             raise ProtocolViolation("the job began with something else than its start")
-        yield RunningJob(conversation, call, request, item)
+        yield RunningJob(client, call, request, item)
 
 
-async def run_job(
-    conversation: Conversation, request: RunJob, stdin: bytes | None, most: int
-) -> Completed:
+async def run_job(client: Client, request: RunJob, stdin: bytes | None, most: int) -> Completed:
     """Run a job to its end and return all its output, of at most `most` bytes.
 
     Raises `BadRequest` when it writes more; it is cancelled then, as it is when this is.
@@ -141,7 +139,7 @@ async def run_job(
     kept: dict[OutputName, list[bytes]] = {"stdout": [], "stderr": []}
     size = 0
     with one_error():
-        async with open_job(conversation, request) as job, trio.open_nursery() as nursery:
+        async with open_job(client, request) as job, trio.open_nursery() as nursery:
             if stdin is not None:
                 nursery.start_soon(_send_all, job, stdin)
             while isinstance(got := await job.receive(), Output):

@@ -48,6 +48,7 @@ from loopsy_core.wire import (
     RenameSession,
     ResizeSession,
     RevokePhone,
+    RunJob,
     SessionList,
     SetContext,
     ShowHistory,
@@ -252,12 +253,17 @@ class Router:
             case AddPeer.op:
                 return await node.machines.add(decode(asked.params, AddPeer))
             case RemovePeer.op:
-                return await node.machines.remove(decode(asked.params, RemovePeer).peer)
+                removed = await node.machines.remove(decode(asked.params, RemovePeer).peer)
+                node.jobs.cancel_all_of(removed.id)
+                return removed
             case RenamePeer.op:
                 rename = decode(asked.params, RenamePeer)
                 return await node.machines.rename(rename.peer, rename.name)
             case GrantPeer.op:
-                return await node.machines.grant(decode(asked.params, GrantPeer))
+                granted = await node.machines.grant(decode(asked.params, GrantPeer))
+                if RunJob.grant not in granted.grants:
+                    node.jobs.cancel_all_of(granted.id)
+                return granted
             case AskPass.op:
                 if asker.contact is None or not node.is_machine(asker.contact):
                     raise Refused("only a paired machine may ask for that")

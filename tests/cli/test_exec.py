@@ -68,7 +68,7 @@ def test_this_machine_has_a_name_too(running: CommandLine) -> None:
     running.home.config.write_text(name.replace("name: null", "name: kai"))
     running.run("start")
     assert running.say("exec", "kai", "--", "echo", "hi") == "hi\n"
-    assert "no machine 'ann' is known here; this one is 'kai'" in running.complaint(
+    assert "no machine 'ann'; `loopsy peers`" in running.complaint(
         "exec", "ann", "--", "true", exit_code=5
     )
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_is_told_in_one_line(running: CommandLine) -> None:
         (("exec", "local", "--timeout", "5", "--", "ls"), 2, "write 30s, 5m, 2h or 7d"),
         (("exec", "local", "-t", "--stdin", "--", "ls"), 2, "neither --stdin nor --timeout"),
         (("exec", "local", "-t", "--", "ls"), 2, "shows a session in this terminal"),
-        (("exec", "nobody", "-t", "--", "ls"), 5, "no machine 'nobody'"),
+        (("exec", "nobody", "-t", "--", "ls"), 2, "on this machine only"),
         ((*EXEC, b"\xff"), 2, "not valid UTF-8"),
     ):
         assert says in running.complaint(*words, exit_code=code)
@@ -181,8 +181,11 @@ def test_a_daemon_that_stops_ends_it_and_says_so(running: CommandLine) -> None:
 
 
 def test_on_a_terminal_it_is_a_session(running: CommandLine) -> None:
-    screen = running.on_terminal("exec", "local", "-t", "--", "sh", "-c", "tty; read x; exit 6")
+    screen = running.on_terminal(
+        "exec", "local", "-t", "--", "sh", "-c", "tty; pwd; read x; exit 6"
+    )
     screen.expect(b"/dev/")
+    screen.expect(bytes(running.folder))
     screen.type(b"\r")
     assert screen.exit_code() == 6
 

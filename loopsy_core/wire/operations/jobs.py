@@ -73,6 +73,7 @@ class RunJob(Operation[JobEnd], frozen=True, kw_only=True):
     op = "jobs.run"
     grant = "exec"
     reply = JobEnd
+    limit = "execute"
 
     argv: Annotated[list[Argument], msgspec.Meta(min_length=1, max_length=4096)]
     cwd: Text | None = None
@@ -87,6 +88,7 @@ class AttachJob(Operation[JobEnd], frozen=True, kw_only=True):
     op = "jobs.attach"
     grant = "exec"
     reply = JobEnd
+    about = "job"
 
     job: Reference
     stdout: Offset = 0
@@ -107,5 +109,6 @@ class CancelJob(Operation[JobInfo], frozen=True, kw_only=True):
     op = "jobs.cancel"
     grant = "exec"
     reply = JobInfo
+    about = "job"
 
     job: Reference
