@@ -13,7 +13,7 @@ from loopsy_core.capabilities import job as job_module
 from loopsy_core.client import Completed, Output
 from loopsy_core.errors import BadRequest, Busy, Gone, NotFound, Refused
 from loopsy_core.home import ExecutionConfig
-from loopsy_core.wire import CancelJob, JobEnd, ListJobs
+from loopsy_core.wire import CancelJob, JobEnd, ListJobs, RunJob
 from tests.core.capabilities.jobs_stage import (
     STUBBORN,
     alive_in_group,
@@ -229,6 +229,22 @@ async def test_input_for_a_command_that_has_closed_it_holds_nothing_up(tmp_path:
         assert done == Completed(0, b"hi\n", b"")
         done = await line.client.run(["head", "-c", "3"], stdin=bytes(3_000_000))
         assert done.stdout == bytes(3)
+
+
+async def test_what_is_no_data_is_refused_and_the_command_may_be_picked_up(
+    tmp_path: Path,
+) -> None:
+    async with open_stage(tmp_path) as stage, stage.line() as line:
+        request = RunJob(argv=["cat"], stdin=True)
+        async with line.client.open_call(request) as call:
+            await call.send_item(request)
+            with pytest.raises(BadRequest, match="is Data"):
+                await call.answer()
+        (info,) = (await line.client.ask(ListJobs())).jobs
+        assert not info.attached
+        async with line.client.attach_job(info.id) as job:
+            await job.send(b"hi")
+            assert await job.receive() == Output("stdout", b"hi")
 
 
 # What cannot be.
