@@ -34,7 +34,7 @@ PICK_UP: Final = 60.0
 """Seconds that a job whose connection was lost waits for its asker to come back."""
 GOODBYE: Final = 1.0
 """Seconds after SIGKILL in which a command is gone, unless the system holds it."""
-LAST_WORDS: Final = 0.1
+LAST_WORDS: Final = 0.25
 """Seconds of silence after which what a command left behind is held to say no more."""
 MAX_LAST_WORDS: Final = 1 << 20
 """Bytes that it may say all the same."""
@@ -54,7 +54,6 @@ class Job:
         self.owner = owner
         self.output = Output()
         self._command = command
-        self._timeout = timeout
         self._wants_stdin = stdin
         self._process: trio.Process
         self._taken = 0  # bytes of standard input

@@ -104,8 +104,6 @@ class Jobs:
 
     async def _run(self, asked: Asked, owner: str | None) -> object:
         request = decode(asked.params, RunJob)
-        command = find_command(request, self._surroundings)
-        self._rules.check(command.argv, command.env.get("PATH", os.defpath), command.cwd)
         if self._leaving:
             raise Gone("the node is leaving")
         if self.running >= self._settings.max_concurrent:
@@ -113,6 +111,8 @@ class Jobs:
                 f"{self.running} jobs run on this machine already, as many as its"
                 " execution.maxConcurrent allows; try again when one has ended"
             )
+        command = find_command(request, self._surroundings)
+        self._rules.check(command.argv, command.env.get("PATH", os.defpath), command.cwd)
         job = Job(
             secrets.token_hex(8),
             owner,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import trio
 
-from loopsy_core.errors import BadRequest, Gone
+from loopsy_core.errors import BadRequest, Busy
 from loopsy_core.wire import OutputName
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Reader:
     async def wait(self) -> OutputName | None:
         """Wait for bytes and return the stream that they belong to, None at the end.
 
-        Raises `Gone` when another reader has taken over. A checkpoint.
+        Raises `Busy` when another reader has taken over. A checkpoint.
         """
         await trio.lowlevel.checkpoint()
         while True:
@@ -172,7 +172,7 @@ class Reader:
     def take(self, most: int) -> bytes:
         """Return up to `most` bytes (at least 1) of those that `wait` told of.
 
-        Raises `Gone` as `wait` does.
+        Raises `Busy` as `wait` does.
         """
         piece = self._next()
         assert piece is not None
@@ -185,7 +185,7 @@ class Reader:
     def _next(self) -> _Piece | None:
         """Return the first piece with something in it that was not taken yet."""
         if self.replaced:
-            raise Gone("this job was picked up over another connection")
+            raise Busy("this job was picked up over another connection")
         while (piece := self._output.piece(self.number)) is not None:
             if self.at[piece.stream] < piece.offset + len(piece.data):
                 return piece

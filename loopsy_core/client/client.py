@@ -199,7 +199,11 @@ class Client:
     def attach_job(
         self, job: str, *, stdout: int = 0, stderr: int = 0
     ) -> AbstractAsyncContextManager[RunningJob]:
-        """Pick up a job whose connection was lost, with the output from these offsets on."""
+        """Pick up a job whose connection was lost, with the output from these offsets on.
+
+        Whoever has it over another connection gets `Busy` there. Raises `NotFound` when there is
+        no such job (any more), and `BadRequest` for an offset that never was.
+        """
         return open_job(self, AttachJob(job=job, stdout=stdout, stderr=stderr))
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from loopsy_core.capabilities.output import MOST_BEHIND, PIECE_COST, SMALL, Output
-from loopsy_core.errors import BadRequest, Gone
+from loopsy_core.errors import BadRequest, Busy
 from tests.play import bounded
 
 if TYPE_CHECKING:
@@ -184,14 +184,14 @@ async def test_whoever_read_until_then_learns_of_another_reader() -> None:
     async with trio.open_nursery() as nursery:
 
         async def read() -> None:
-            with pytest.raises(Gone, match="another connection"):
+            with pytest.raises(Busy, match="another connection"):
                 await old.wait()
 
         nursery.start_soon(read)
         await wait_all_tasks_blocked()
         new = output.read_from(BEGINNING)
     output.append("stdout", b"abc")
-    with pytest.raises(Gone, match="another connection"):
+    with pytest.raises(Busy, match="another connection"):
         old.take(1)
     assert (old.replaced, new.replaced) == (True, False)
     assert new.take(10) == b"abc"
