@@ -117,12 +117,17 @@ class Rules:
                 " execution.allowlist of its config.yaml"
             )
         for known in {name, *links}:
-            # mkfs.ext4 and its like are what mkfs itself runs.
-            if {known.casefold(), known.casefold().partition("mkfs.")[1][:-1]} & self._denied:
+            if _family(known.casefold()) & self._denied:
                 raise Refused(
                     f"{program!r} is not run as a job on this machine: {known!r} is on the"
                     " execution.denylist of its config.yaml; a session runs everything"
                 )
+
+
+def _family(name: str) -> set[str]:
+    """Return the names that deny a program of this name."""
+    # mkfs.ext4 and its like are what mkfs itself runs.
+    return {name, "mkfs"} if name.startswith("mkfs.") else {name}
 
 
 def _links(program: str, path: str, cwd: str) -> set[str]:

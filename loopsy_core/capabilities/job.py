@@ -101,7 +101,9 @@ class Job:
         """
         command = self._command
         try:
-            # In a thread of trio's, without Python between fork and exec.
+            # In a thread of trio's, without Python between fork and exec: vfork stops whoever calls
+            # it until then. In the event loop's own thread it was 170 jobs a second instead of 600,
+            # eight at once on a busy machine.
             self._process = await trio.lowlevel.open_process(
                 command.argv,
                 executable=command.program,
