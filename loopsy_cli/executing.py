@@ -124,13 +124,15 @@ class _Following:
                 if again or self._job is None:
                     nursery.cancel_scope.cancel()
                 else:
-                    nursery.start_soon(self._cancel, self._job)
+                    nursery.start_soon(self._cancel, self._job, nursery)
 
-    async def _cancel(self, job: RunningJob) -> None:
+    async def _cancel(self, job: RunningJob, nursery: trio.Nursery) -> None:
         try:
             await job.cancel()
+        except Gone:  # it cannot be told now, and will end by itself
+            nursery.cancel_scope.cancel()
         except LoopsyError:
-            return  # it has ended just now; or the connection is lost, and the job ends by itself
+            return  # it has ended just now
 
 
 class _Input:

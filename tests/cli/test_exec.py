@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,7 @@ from tests.core.capabilities.jobs_stage import alive_in_group
 from tests.world import eventually, make_home
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from loopsy_core.home import Home
@@ -197,18 +199,50 @@ async def test_a_connection_that_is_lost_is_made_again(
     monkeypatch.setenv("LOOPSY_HOME", str(home.root))
     command = [sys.executable, "-m", "loopsy_cli", "exec", "local", "--stdin", "--", "cat"]
     data = bytes(i * 7 % 251 for i in range(2_000_000))
+    came: list[Channel] = []
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
-            lost = await nursery.start(serve_and_cut, home)
+            brittle = partial(Brittle, came=came, last=5)
+            await nursery.start(partial(serve_jobs, home, brittle))
             done = await trio.run_process(command, stdin=data, capture_stdout=True)
-            assert len(lost) == 4
+            assert len(came) == 5
             assert done.stdout == data
             nursery.cancel_scope.cancel()
 
 
-async def serve_and_cut(home: Home, *, task_status: trio.TaskStatus[list[Channel]]) -> None:
-    """Answer for jobs at a home's socket, and lose the first few connections on the way."""
-    lost: list[Channel] = []
+async def test_ctrl_c_leaves_at_once_when_nobody_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home(tmp_path / "home")
+    monkeypatch.setenv("LOOPSY_HOME", str(home.root))
+    command = [sys.executable, "-m", "loopsy_cli", "exec", "local", "--", "sh", "-c"]
+    came: list[Channel] = []
+
+    def only_once(channel: Channel) -> Channel:
+        came.append(channel)
+        if len(came) > 1:
+            raise Gone("nobody is there any more")
+        return channel
+
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(partial(serve_jobs, home, only_once))
+            process = await trio.lowlevel.open_process(
+                [*command, "echo up; exec sleep 1000"], stdout=subprocess.PIPE
+            )
+            assert process.stdout is not None
+            assert await process.stdout.receive_some() == b"up\n"
+            await came[0].aclose()
+            await eventually(lambda: len(came) > 2)  # it tries again, in vain
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
+            nursery.cancel_scope.cancel()
+
+
+async def serve_jobs(
+    home: Home, over: Callable[[Channel], Channel], *, task_status: trio.TaskStatus[None]
+) -> None:
+    """Answer for jobs at a home's socket, each time over what `over` makes of the channel."""
     surroundings = {"PATH": os.environ["PATH"], "HOME": str(home.root)}
     async with open_jobs(ExecutionConfig(denylist=()), surroundings) as jobs:
 
@@ -216,23 +250,21 @@ async def serve_and_cut(home: Home, *, task_status: trio.TaskStatus[list[Channel
             return await jobs.answer(asked, None)
 
         async def serve(channel: Channel) -> None:
-            if len(lost) < 4:
-                channel = Brittle(channel, lost)
-            async with open_conversation(channel, opener=False, answer=answer) as conversation:
-                await conversation.wait_closed()
+            async with open_conversation(over(channel), opener=False, answer=answer) as calls:
+                await calls.wait_closed()
 
         async with trio.open_nursery() as nursery:
             await nursery.start(serve_local, home.node_socket, serve)
-            task_status.started(lost)
+            task_status.started()
 
 
 class Brittle(Channel):
-    """A channel that breaks once 300 000 bytes have come over it."""
+    """A channel that breaks once 300 000 bytes have come over it; only the last one does not."""
 
-    def __init__(self, channel: Channel, broken: list[Channel]) -> None:
+    def __init__(self, channel: Channel, came: list[Channel], last: int) -> None:
+        came.append(self)
         self._channel = channel
-        self._broken = broken
-        self._left = 300_000
+        self._left = 300_000 if len(came) < last else math.inf
 
     async def send(self, messages: Sequence[bytes]) -> None:
         await self._channel.send(messages)
@@ -241,7 +273,6 @@ class Brittle(Channel):
         messages = await self._channel.receive()
         self._left -= sum(map(len, messages))
         if self._left < 0:
-            self._broken.append(self)
             raise Gone("the wire broke")
         return messages
 
