@@ -29,6 +29,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "command remove": ("Forget one", "loopsy_cli.custom:remove"),
         "approve": ("Let a device's agents approve by themselves", "loopsy_cli.approve:approve"),
     },
+    "Commands": {
+        "exec": ("Run a command on a machine, as if it ran here", "loopsy_cli.exec:execute"),
+    },
     "Daemon": {
         "init": ("Make the home: settings and key", "loopsy_cli.daemon:init"),
         "start": ("Start the daemon", "loopsy_cli.daemon:start"),

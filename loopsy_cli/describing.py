@@ -74,6 +74,8 @@ def _row(parameter: inspect.Parameter, hint: object) -> _Row:
     match parameter.kind:
         case inspect.Parameter.KEYWORD_ONLY:
             label = f"--{name}" if kind is bool else f"--{name} {metavar}"
+            if option and option.short:
+                return _Row(f"[{option.short}]", f"{option.short}, {label}", text)
             return _Row(f"[{label}]", label, text)
         case inspect.Parameter.VAR_POSITIONAL:
             return _Row(f"[-- {metavar}...]", f"{metavar}...", text)

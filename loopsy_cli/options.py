@@ -12,6 +12,8 @@ class Option(NamedTuple):
 
     help: str
     metavar: str | None = None
+    short: str | None = None
+    """A short form, which a `cyclopts.Parameter` beside this one must name as well."""
 
 
 Json: TypeAlias = Annotated[bool, Option("Print one JSON document.")]

@@ -1,15 +1,24 @@
-"""What a node does for others: keep context, deliver messages, hand out tasks."""
+"""What a node does for others: run jobs, keep context, deliver messages, hand out tasks."""
 
 from __future__ import annotations
 
 from .context import Context, open_context
 from .context_table import CONTEXT_TABLE
+from .jobs import Jobs, open_jobs
 from .message_table import MESSAGE_TABLES
 from .messages import Messages
 from .task_table import TASK_TABLE
 from .tasks import Tasks
 
-__all__ = ["SHARED_TABLES", "Context", "Messages", "Tasks", "open_context"]
+__all__ = [
+    "SHARED_TABLES",
+    "Context",
+    "Jobs",
+    "Messages",
+    "Tasks",
+    "open_context",
+    "open_jobs",
+]
 
 SHARED_TABLES = (CONTEXT_TABLE, MESSAGE_TABLES, TASK_TABLE)
 """The tables of what machines and agents share."""

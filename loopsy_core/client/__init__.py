@@ -8,6 +8,7 @@ from .attached import Attached, Drawn, Shown
 from .client import Client, open_client, open_host_client
 from .context import ContextChange, ContextEntry, SharedContext
 from .daemon import start_daemon
+from .jobs import Completed, Output, RunningJob
 from .messages import Inbox, Mailbox
 from .tasks import TaskQueue, Work
 from .viewing import Viewing
@@ -16,11 +17,14 @@ __all__ = [
     "Attached",
     "Call",
     "Client",
+    "Completed",
     "ContextChange",
     "ContextEntry",
     "Drawn",
     "Inbox",
     "Mailbox",
+    "Output",
+    "RunningJob",
     "SharedContext",
     "Shown",
     "TaskQueue",

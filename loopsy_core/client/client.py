@@ -16,12 +16,14 @@ from loopsy_core.links import (
     open_conversation,
 )
 from loopsy_core.wire import (
+    AttachJob,
     EndSession,
     Event,
     Item,
     ListSessions,
     NodeStatus,
     Operation,
+    RunJob,
     SessionInfo,
     SessionList,
     StartSession,
@@ -34,6 +36,7 @@ from loopsy_core.wire import (
 
 from .attached import Attached, Drawn, open_attached
 from .context import SharedContext
+from .jobs import MOST_OUTPUT, Completed, RunningJob, open_job, run_job
 from .messages import Mailbox
 from .tasks import TaskQueue
 from .viewing import Viewing
@@ -160,6 +163,60 @@ class Client:
         if isinstance(viewing, str):
             viewing = Viewing(viewing)
         return open_attached(self.open_call(viewing.request(cols, rows)), viewing)
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the machine keeps it, and says so
+        most: int = MOST_OUTPUT,
+    ) -> Completed:
+        """Run a command without a terminal, and return how it ended and all that it wrote.
+
+        `cwd` is a directory there, else the home; `env` is laid over the node's environment. It is
+        ended after `timeout` seconds, by default what the machine's settings say. Cancelled, it is
+        ended there, with all its process group.
+
+        Raises `BadRequest` when program or directory are not there, or it writes more than `most`
+        bytes; `Refused` when the machine's settings deny the program; `Busy` when as many jobs run
+        there as may.
+        """
+        request = RunJob(
+            argv=list(argv), cwd=cwd, env=dict(env or {}), timeout=timeout, stdin=stdin is not None
+        )
+        return await run_job(self, request, stdin, most)
+
+    def start_job(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[RunningJob]:
+        """Run a command as `run` does, with its output as it comes; see `RunningJob`.
+
+        Leaving the block before its end cancels it. When the connection is lost it waits a minute
+        for `attach_job`.
+        """
+        request = RunJob(
+            argv=list(argv), cwd=cwd, env=dict(env or {}), timeout=timeout, stdin=stdin
+        )
+        return open_job(self, request)
+
+    def attach_job(
+        self, job: str, *, stdout: int = 0, stderr: int = 0
+    ) -> AbstractAsyncContextManager[RunningJob]:
+        """Pick up a job whose connection was lost, with the output from these offsets on.
+
+        Whoever has it over another connection gets `Busy` there. Raises `NotFound` when there is
+        no such job (any more), and `BadRequest` for an offset that never was.
+        """
+        return open_job(self, AttachJob(job=job, stdout=stdout, stderr=stderr))
 
     @asynccontextmanager
     async def watch_sessions(self) -> AsyncGenerator[AsyncIterator[SessionList]]:

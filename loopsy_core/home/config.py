@@ -50,9 +50,13 @@ class ServerConfig:
 
 @attrs.frozen
 class ExecutionConfig:
-    """Which programs are refused, how many jobs run at once, and for how many seconds at most."""
+    """Which programs are refused, how many jobs run at once, and for how many seconds at most.
+
+    With an `allowlist` all others are refused too.
+    """
 
     denylist: tuple[str, ...] = ("rm", "rmdir", "format", "mkfs", "dd", "shutdown", "reboot")
+    allowlist: tuple[str, ...] | None = None
     max_concurrent: int = 10
     default_timeout: float = 300.0
 
@@ -148,8 +152,10 @@ def _server(section: Section) -> ServerConfig:
 
 def _execution(section: Section) -> ExecutionConfig:
     default = ExecutionConfig()
+    programs = list_of(text("a program's name", str))
     execution = ExecutionConfig(
-        denylist=section.take("denylist", list_of(text("a program's name", str)), default.denylist),
+        denylist=section.take("denylist", programs, default.denylist),
+        allowlist=section.take("allowlist", optional(programs), default.allowlist),
         max_concurrent=section.take("maxConcurrent", number(1, 10_000), default.max_concurrent),
         default_timeout=section.take(
             "defaultTimeout",
@@ -247,6 +253,7 @@ server:
 execution:
   # Catches accidents, not attackers: what a contact may do is decided by its grants.
   denylist: [rm, rmdir, format, mkfs, dd, shutdown, reboot]
+  allowlist: null       # null for all others; else the only programs that jobs may run: [make, git]
   maxConcurrent: 10     # jobs at once
   defaultTimeout: 5m    # for a job that does not ask for another
 

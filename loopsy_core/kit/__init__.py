@@ -8,8 +8,17 @@ from .database import Database, open_database
 from .descriptors import inheritable, limit_as_at_first, raise_limit
 from .detached import Detached, open_detached
 from .group_commit import GroupCommit
+from .groups import signal_group, wait_group_empty
 from .keep import Backoff, contained, keep_running, one_error
 from .pace import Buckets, TokenBucket, Window
+from .programs import (
+    brief,
+    cannot_start,
+    check_words,
+    clip,
+    find_directory,
+    find_executable,
+)
 from .watched import Changes, Watched
 
 __all__ = [
@@ -27,7 +36,13 @@ __all__ = [
     "TokenBucket",
     "Watched",
     "Window",
+    "brief",
+    "cannot_start",
+    "check_words",
+    "clip",
     "contained",
+    "find_directory",
+    "find_executable",
     "inheritable",
     "keep_running",
     "limit_as_at_first",
@@ -35,4 +50,6 @@ __all__ = [
     "open_database",
     "open_detached",
     "raise_limit",
+    "signal_group",
+    "wait_group_empty",
 ]

@@ -232,6 +232,8 @@ class Asked(Stream):
         self.params = ask.params
         self.to = ask.to
         self.scope = trio.CancelScope()
+        self.dropped = False
+        """Whether the asker took the call back; else, when it is over, a connection was lost."""
 
     def heard(self, message: Message) -> None:
         """Take a message of this call."""
@@ -239,6 +241,7 @@ class Asked(Stream):
             case End():
                 self._hear_end()
             case Drop():
+                self.dropped = not message.lost
                 self._finish(Gone("the asker left"))
                 self.scope.cancel()
             case _:
@@ -338,7 +341,7 @@ class _Spliced:
             case End():
                 calls.end(far_id)
             case Drop():
-                calls.drop(far_id)
+                calls.drop(far_id, lost=message.lost)
                 self._far.unlisten(far_id)
                 self._end.told("left")
             case _:
@@ -347,7 +350,7 @@ class _Spliced:
 
     def lost(self, error: LoopsyError) -> None:
         # Only one of the two does something: the machine knows whose call it is.
-        self._calls.drop(self._far_id)
+        self._calls.drop(self._far_id, lost=True)
         self._calls.fault(self._far_id, error.code, error.message)
         self._far.unlisten(self._far_id)
         self._end.told(error.code)

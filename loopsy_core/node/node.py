@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,9 +15,11 @@ from loopsy_core import __version__
 from loopsy_core.capabilities import (
     SHARED_TABLES,
     Context,
+    Jobs,
     Messages,
     Tasks,
     open_context,
+    open_jobs,
 )
 from loopsy_core.errors import Busy, Gone, LoopsyError, PeerLeft
 from loopsy_core.home import Home, load_config, load_identity, lock_file, open_audit_log
@@ -26,7 +29,7 @@ from loopsy_core.links.addresses import own_addresses
 from loopsy_core.links.mdns import Announcement
 from loopsy_core.links.tcp import open_listeners, serve_tcp
 from loopsy_core.peers import MIGRATIONS, Ways, open_book
-from loopsy_core.sessions import HostStarter, open_host_link
+from loopsy_core.sessions import HostStarter, open_host_link, without_guards
 from loopsy_core.wire import (
     Event,
     HostInfo,
@@ -94,6 +97,7 @@ class Node:
         self.phones = phones
         self.events = events
         self.relaying: Relaying
+        self.jobs: Jobs
         self._nursery = nursery
         self._started = time.monotonic()
         self._stopping = trio.Event()
@@ -295,6 +299,7 @@ class Node:
             await asked.wait_left()
         with contained(_log, f"forgetting {contact[:8]}"):
             await self.phones.forget(contact, self.relaying)
+        self.jobs.cancel_all_of(contact)
 
     async def publish_relay_changes(self) -> None:
         """Publish how the link to the relay stands, whenever it changes."""
@@ -333,8 +338,12 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
             node = Node(
                 identity, hosts, phones, events, kinds, approvals, door, limits, audit, nursery
             )
-            async with open_relaying(home, identity.name, node.serve_phone) as relaying:
+            async with (
+                open_relaying(home, identity.name, node.serve_phone) as relaying,
+                open_jobs(config.execution, without_guards(os.environ)) as jobs,
+            ):
                 node.relaying = relaying
+                node.jobs = jobs
                 keeper = Keeper(
                     door,
                     node.ways,
@@ -362,6 +371,7 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 await nursery.start(serve_local, home.node_socket, node.serve_local)
                 _log.info("ready: %s (%s)", identity.name, identity.id[:8])
                 yield node
+                await jobs.end_all()  # while whoever asked for them still hears how they ended
                 nursery.cancel_scope.cancel()
 
 

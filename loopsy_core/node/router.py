@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from loopsy_core.capabilities import Jobs
 from loopsy_core.errors import BadRequest, Busy, Gone, NotFound, Refused
 from loopsy_core.kit import Missed
 from loopsy_core.links import PASSED_ON, Asked
@@ -57,6 +58,7 @@ from loopsy_core.wire import (
     RenameSession,
     ResizeSession,
     RevokePhone,
+    RunJob,
     SendMessage,
     SessionList,
     SetContext,
@@ -135,6 +137,8 @@ class Router:
             return self._pass_to_machine(asker, asked, asked.to, request)
         if asked.op in _FOR_HOST:
             return await self._pass_to_host(asker, host, asked, request)
+        if asked.op in Jobs.ops:
+            return await self._node.jobs.answer(asked, asker.contact)
         return await self._act(asker, asked)
 
     def _pass_to_machine(self, asker: Asker, asked: Asked, peer: str, request: Request) -> object:
@@ -225,7 +229,9 @@ class Router:
                 return PhoneList(node.phones.list())
             case RevokePhone.op:
                 phone = decode(asked.params, RevokePhone).phone
-                return await node.phones.revoke(phone, node.relaying)
+                revoked = await node.phones.revoke(phone, node.relaying)
+                node.jobs.cancel_all_of(revoked.id)
+                return revoked
             case Forget.op:
                 if asker.contact is None:
                     raise Refused("only a paired phone can ask to be forgotten")
@@ -281,12 +287,17 @@ class Router:
             case AddPeer.op:
                 return await node.machines.add(decode(asked.params, AddPeer))
             case RemovePeer.op:
-                return await node.machines.remove(decode(asked.params, RemovePeer).peer)
+                removed = await node.machines.remove(decode(asked.params, RemovePeer).peer)
+                node.jobs.cancel_all_of(removed.id)
+                return removed
             case RenamePeer.op:
                 rename = decode(asked.params, RenamePeer)
                 return await node.machines.rename(rename.peer, rename.name)
             case GrantPeer.op:
-                return await node.machines.grant(decode(asked.params, GrantPeer))
+                granted = await node.machines.grant(decode(asked.params, GrantPeer))
+                if RunJob.grant not in granted.grants:
+                    node.jobs.cancel_all_of(granted.id)
+                return granted
             case AskPass.op:
                 if asker.contact is None or not node.is_machine(asker.contact):
                     raise Refused("only a paired machine may ask for that")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .agents import AGENTS, Agent
+from .agents import AGENTS, Agent, without_guards
 from .hello import check_protocol, greet
 from .reach import HostLink, HostStarter, open_host_link
 
@@ -14,4 +14,5 @@ __all__ = [
     "check_protocol",
     "greet",
     "open_host_link",
+    "without_guards",
 ]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from loopsy_core.errors import BadRequest, Busy, LoopsyError
-from loopsy_core.kit import inheritable, limit_as_at_first
+from loopsy_core.errors import BadRequest
+from loopsy_core.kit import cannot_start, inheritable, limit_as_at_first
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,11 +22,6 @@ __all__ = ["Child", "start_on_terminal"]
 # Whatever we were made to ignore, a program gets as usual: a shell that ignores SIGINT, say,
 # cannot be interrupted.
 _SIGNALS: Final = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-
-_LATER: Final = frozenset(
-    (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EIO)
-)
-"""Failures that have to do with the machine as it is now, and not with what was asked for."""
 
 
 class Child:
@@ -77,7 +70,7 @@ def start_on_terminal(program: Program, terminal: int) -> Child:
         path = os.ttyname(terminal)
         closed = [(os.POSIX_SPAWN_CLOSE, other) for other in inheritable()]
     except OSError as error:
-        raise _sentence(program, error) from None
+        raise cannot_start(program.argv[0], error) from None
     with _directory(program), limit_as_at_first():
         try:
             return Child(
@@ -98,7 +91,7 @@ def start_on_terminal(program: Program, terminal: int) -> Child:
                 )
             )
         except OSError as error:
-            raise _sentence(program, error) from None
+            raise cannot_start(program.argv[0], error) from None
 
 
 @contextmanager
@@ -107,13 +100,13 @@ def _directory(program: Program) -> Generator[None]:
     try:
         back = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise _sentence(program, error) from None
+        raise cannot_start(program.argv[0], error) from None
     try:
         try:
             os.chdir(program.cwd)
         except OSError as error:
             raise BadRequest(
-                f"the directory {program.cwd} cannot be entered: {_words(error)}"
+                f"the directory {program.cwd} cannot be entered: {error.strerror or error}"
             ) from None
         try:
             yield
@@ -121,22 +114,6 @@ def _directory(program: Program) -> Generator[None]:
             os.fchdir(back)
     finally:
         os.close(back)
-
-
-def _sentence(program: Program, error: OSError) -> LoopsyError:
-    hint = ""
-    if error.errno == errno.ENOEXEC:
-        hint = "; a script begins with #! and what runs it"
-    elif error.errno == errno.ENOENT and Path(program.argv[0]).exists():
-        hint = "; its first line names what would run it"
-    elif error.errno == errno.ETXTBSY:
-        hint = ": it is being written"
-    kind = Busy if error.errno in _LATER else BadRequest
-    return kind(f"{program.name} cannot be started: {_words(error)}{hint}")
-
-
-def _words(error: OSError) -> str:
-    return error.strerror or str(error)
 
 
 def _open_pidfd(pid: int) -> int | None:

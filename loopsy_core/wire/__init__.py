@@ -70,6 +70,8 @@ from .operation import MAX_CELLS, MAX_NAME, Limit, Operation, clean_name, read_r
 from .operations import OPERATIONS
 from .operations.context import *  # noqa: F403 - its __all__ is the list of requests
 from .operations.context import __all__ as _context
+from .operations.jobs import *  # noqa: F403
+from .operations.jobs import __all__ as _jobs
 from .operations.kinds import *  # noqa: F403
 from .operations.kinds import __all__ as _kinds
 from .operations.messages import *  # noqa: F403
@@ -84,6 +86,7 @@ from .operations.sessions import *  # noqa: F403
 from .operations.sessions import __all__ as _sessions
 from .operations.tasks import *  # noqa: F403
 from .operations.tasks import __all__ as _tasks
+from .running import JobItem, JobOutput, JobStarted, OutputName, decode_job_item
 
 if TYPE_CHECKING:
     from .comparing import (
@@ -176,12 +179,16 @@ __all__ = [
     "Heard",
     "Introduction",
     "Item",
+    "JobItem",
+    "JobOutput",
+    "JobStarted",
     "Joined",
     "Knock",
     "Left",
     "Limit",
     "Message",
     "Operation",
+    "OutputName",
     "PairLink",
     "Pattern",
     "PeerLost",
@@ -217,6 +224,7 @@ __all__ = [
     "decode_attached",
     "decode_envelope",
     "decode_event",
+    "decode_job_item",
     "decode_viewer_item",
     "encode",
     "encode_envelope",
@@ -228,6 +236,7 @@ __all__ = [
     "read_reply",
     "read_verdict",
     *_context,
+    *_jobs,
     *_kinds,
     *_messages,
     *_node,

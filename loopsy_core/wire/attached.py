@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, get_args
 
 import msgspec
 
-from .codec import decode_as
+from .codec import decode_as, tag_of
 from .operation import Cells, Offset
 
 __all__ = [
@@ -88,19 +88,12 @@ _attached_items: msgspec.msgpack.Decoder[AttachedItem] = msgspec.msgpack.Decoder
 _KNOWN: Final = frozenset(kind.__struct_config__.tag for kind in get_args(AttachedItem))
 
 
-class _Tagged(msgspec.Struct):
-    type: str
-
-
-_tagged: msgspec.msgpack.Decoder[_Tagged] = msgspec.msgpack.Decoder(_Tagged)
-
-
 def decode_attached(data: bytes) -> AttachedItem | None:
     """Return what a host tells its viewer, None for what only a newer version knows.
 
     Raises `BadRequest` when it makes no sense.
     """
-    if decode_as(data, _tagged).type not in _KNOWN:
+    if tag_of(data) not in _KNOWN:
         return None
     return decode_as(data, _attached_items)
 

@@ -168,15 +168,18 @@ class Calls:
             self._queue(call_id, encode(Fault(call_id, code, message, Raw(details))))
             self._finish(call_id)
 
-    def drop(self, call_id: int) -> None:
-        """Take our call back: the far handler is cancelled, what we had queued is not sent."""
+    def drop(self, call_id: int, *, lost: bool = False) -> None:
+        """Take our call back: the far handler is cancelled, what we had queued is not sent.
+
+        `lost` says that nobody has wished so: who asked, and whose call we passed on, is gone.
+        """
         call = self._calls.get(call_id)
         if call is None or not call.ours or call.over:
             return
         unsent_ask = bool(call.queue) and _is_ask(call.queue[0][0])
         call.queue.clear()
         if not unsent_ask:
-            self._queue(call_id, encode(Drop(call_id)))
+            self._queue(call_id, encode(Drop(call_id, lost)))
         self._finish(call_id)
 
     def consumed(self, call_id: int, amount: int) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from loopsy_core.errors import BadRequest
 
-__all__ = ["MAX_MESSAGE", "Raw", "decode", "decode_as", "encode"]
+__all__ = ["MAX_MESSAGE", "Raw", "decode", "decode_as", "encode", "tag_of"]
 
 T = TypeVar("T")
 Raw = msgspec.Raw
@@ -48,6 +48,21 @@ def decode_as(data: bytes | Raw, decoder: msgspec.msgpack.Decoder[T]) -> T:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(_sentence(str(error))) from None
+
+
+def tag_of(data: bytes) -> str:
+    """Return the `type` of a tagged map, also of one that only a newer version knows.
+
+    Raises `BadRequest` when `data` is none.
+    """
+    return decode_as(data, _tagged).type
+
+
+class _Tagged(msgspec.Struct):
+    type: str
+
+
+_tagged: Final = msgspec.msgpack.Decoder(_Tagged)
 
 
 def _sentence(text: str) -> str:

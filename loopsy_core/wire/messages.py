@@ -85,9 +85,11 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag=7):
 
 
 class Drop(msgspec.Struct, frozen=True, array_like=True, tag=8):
-    """The asker no longer wants the answer."""
+    """The asker no longer wants the answer, or is lost."""
 
     id: CallId
+    lost: bool = False
+    """Whether the asker did not say so: somewhere on the way a connection was lost."""
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, tag=9):

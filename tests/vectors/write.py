@@ -176,7 +176,8 @@ def calls() -> dict[str, object]:
         ),
         ({"type": "credit", "id": 1, "total": 1 << 40}, Credit(1, 1 << 40)),
         ({"type": "end", "id": 1}, End(1)),
-        ({"type": "drop", "id": 2**31 - 1}, Drop(2**31 - 1)),
+        ({"type": "drop", "id": 2**31 - 1, "lost": False}, Drop(2**31 - 1)),
+        ({"type": "drop", "id": 1, "lost": True}, Drop(1, lost=True)),
         ({"type": "ping", "number": 7}, Ping(7)),
         ({"type": "pong", "number": 7}, Pong(7)),
     ]

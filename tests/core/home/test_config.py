@@ -20,6 +20,7 @@ _ALL = """\
 server: {host: "::1", port: 0, name: kai.home}
 execution:
   denylist: [no, 010, "null"]
+  allowlist: [make, git]
   maxConcurrent: 3
   defaultTimeout: 1.5h
 transfer: {allowedPaths: [~, /srv], deniedPaths: [], maxFileSize: 2G}
@@ -75,6 +76,7 @@ def test_every_setting_can_be_set(
     config = load(_ALL)
     assert (config.server.host, config.server.port, config.server.name) == ("::1", 0, "kai.home")
     assert config.execution.denylist == ("no", "010", "null")
+    assert config.execution.allowlist == ("make", "git")
     assert config.execution.max_concurrent == 3
     assert config.execution.default_timeout == 5400.0
     assert config.transfer.allowed_paths == (Path("/home/kai"), Path("/srv"))
@@ -123,6 +125,7 @@ def test_default_paths_follow_the_home_of_the_moment(monkeypatch: pytest.MonkeyP
             "execution: {denylist: [rm,\n {a: b}]}",
             "line 2: each item of execution.denylist must be",
         ),
+        ("execution: {allowlist: rm}", "execution.allowlist must be a list such as [one, two], "),
         ("execution: {denylist: [null]}", "each item of execution.denylist must be a program's na"),
         ("transfer: {maxFileSize: big}", "must be a size such as 64K, 500M or 2G, or null, not 'b"),
         ("transfer: {deniedPaths: [.ssh]}", "must be a path that begins with / or ~, not '.ssh'"),

@@ -210,6 +210,7 @@ async def test_dropping_crosses(autojump_clock: MockClock) -> None:
             await row.asker.ask(Tell())
         await wait_all_tasks_blocked()
         assert (len(seen.asked), seen.cancelled) == (1, 1)
+        assert seen.asked[0].dropped
         assert not row.onward.closed
 
 
@@ -234,6 +235,7 @@ async def test_an_asker_that_is_lost_leaves_nothing_behind(autojump_clock: MockC
                 asker.lose(Gone("its battery is empty"))
         await wait_all_tasks_blocked()
         assert seen.cancelled == len(seen.asked) == 15
+        assert not any(asked.dropped for asked in seen.asked)  # nobody has wished so
         assert not onward.closed
 
 

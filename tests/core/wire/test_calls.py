@@ -159,6 +159,15 @@ def test_a_drop_ends_the_call_on_the_other_side() -> None:
     play.says()
 
 
+def test_a_drop_says_whether_the_asker_wished_it_or_is_lost() -> None:
+    play = Play(Calls(opener=True))
+    for lost in (False, True):
+        call = play.calls.ask("x", b"\x80")
+        play.said()
+        play.calls.drop(call, lost=lost)
+        play.says(Drop(call, lost))
+
+
 def test_only_ones_own_calls_can_be_dropped() -> None:
     play = asked()
     play.calls.drop(1)

@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 import loopsy_core.errors
+from loopsy_core.capabilities.job import PATIENCE, PICK_UP
+from loopsy_core.capabilities.jobs import MOST_LISTED
 from loopsy_core.errors import LoopsyError, NoDaemon
 from loopsy_core.wire import (
     CHUNK,
@@ -31,6 +33,8 @@ from loopsy_core.wire import (
     Event,
     HostHello,
     HostInfo,
+    JobInfo,
+    JobItem,
     KindInfo,
     Message,
     Pattern,
@@ -56,6 +60,7 @@ REPLIES = {
     "SessionInfo": SessionInfo,
     "PhoneInfo": PhoneInfo,
     "HostInfo": HostInfo,
+    "JobInfo": JobInfo,
     "KindInfo": KindInfo,
     "CommandInfo": CommandInfo,
     "ApprovalRequest": ApprovalRequest,
@@ -163,12 +168,20 @@ def test_every_event_stands_in_the_document() -> None:
     assert said == {tag_of(event): fields(event) for event in get_args(Event)}
 
 
-def test_every_item_of_a_shown_session_stands_in_the_document() -> None:
+@pytest.mark.parametrize(
+    ("section", "kinds"),
+    [
+        ("Attach", (*get_args(AttachedItem), *get_args(ViewerItem))),
+        ("Jobs", get_args(JobItem)),
+    ],
+)
+def test_every_item_of_a_stream_stands_in_the_document(
+    section: str, kinds: tuple[type[msgspec.Struct], ...]
+) -> None:
     said = {
         name: parts(rest)
-        for name, rest in re.findall(r'Item `\{type: "(\w+)", (.*?)\}`', SECTIONS["Attach"])
+        for name, rest in re.findall(r'Item `\{type: "(\w+)", (.*?)\}`', SECTIONS[section])
     }
-    kinds = (*get_args(AttachedItem), *get_args(ViewerItem))
     assert said == {tag_of(kind): fields(kind) for kind in kinds}
 
 
@@ -247,6 +260,9 @@ def test_every_fault_code_stands_in_the_document() -> None:
         ("Calls", r"may have (\d+) calls open", MAX_OPEN),
         ("Operations", r"1 to (\d+) rows", MAX_CELLS),
         ("Operations", r"then Faults\s+`misconfigured`. It is (\d+) now", HostHello.protocol),
+        ("Operations", r"the newest (\d+)", MOST_LISTED),
+        ("Jobs", r"SIGKILL after (\d+) s", int(PATIENCE)),
+        ("Jobs", r"goes on for (\d+) s", int(PICK_UP)),
     ],
 )
 def test_the_numbers_of_the_document_are_those_of_the_code(

@@ -141,8 +141,10 @@ def message_of(value: dict[str, Any]) -> Message:
             return Item(id_, encode(item))
         case {"type": "credit", "id": id_, "total": total}:
             return Credit(id_, total)
-        case {"type": "end" | "drop" as kind, "id": id_}:
-            return {"end": End, "drop": Drop}[kind](id_)
+        case {"type": "end", "id": id_}:
+            return End(id_)
+        case {"type": "drop", "id": id_, "lost": lost}:
+            return Drop(id_, lost)
         case {"type": "ping" | "pong" as kind, "number": number}:
             return {"ping": Ping, "pong": Pong}[kind](number)
     raise NotImplementedError(value)

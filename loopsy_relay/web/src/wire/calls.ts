@@ -155,7 +155,7 @@ export class Calls {
   drop(id: number): void {
     if (!this.open.get(id)?.ours) return;
     this.open.delete(id);
-    this.say([DROP, id]);
+    this.say([DROP, id, false]);
   }
 
   ping(n: number): void {

@@ -144,7 +144,7 @@ function asArray(v: Record<string, unknown>): unknown[] {
     case "end":
       return [7, v["id"]];
     case "drop":
-      return [8, v["id"]];
+      return [8, v["id"], v["lost"]];
     case "ping":
       return [9, v["number"]];
     case "pong":
