@@ -23,7 +23,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "history": ("What a session has shown, as text", "loopsy_cli.sessions:history"),
         "kill": ("End a session's program", "loopsy_cli.sessions:kill"),
         "rename": ("Give a session another name", "loopsy_cli.sessions:rename"),
-        "remove": ("Forget a session that has ended", "loopsy_cli.sessions:remove"),
+        "remove": ("Forget sessions that have ended", "loopsy_cli.sessions:remove"),
         "command add": ("Keep a command that phones offer as one tap", "loopsy_cli.custom:add"),
         "command list": ("Such commands", "loopsy_cli.custom:list_commands"),
         "command remove": ("Forget one", "loopsy_cli.custom:remove"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter, deque
+from collections import Counter
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -14,9 +14,9 @@ from loopsy_core.client import Attached, Client, Drawn, Viewing, open_client
 from loopsy_core.errors import Gone, LoopsyError
 from loopsy_core.wire import Ended, Resized, Viewers
 
-from .keys import KEYS_HELP, Keys, Pressed
-from .show import clean, fit
-from .tty import CLEAN
+from .display import Display
+from .keys import HELP, KEYS_HELP, Keys, Pressed
+from .show import clean
 
 if TYPE_CHECKING:
     from loopsy_core.home import Home
@@ -33,15 +33,19 @@ SOON: Final = 1.0
 BETWEEN_TRIES: Final = 0.1
 HELD_BACK: Final = 0.05
 """Seconds that half an escape sequence waits for its other half."""
-HELP_SHOWN: Final = 5.0
-NEWS_SHOWN: Final = 2.0
-"""Seconds for which a message of ours lies over the bottom line."""
+NEWS_AT_ONCE: Final = 3
+"""Viewers of whom it is said that they came or left, at most."""
 MAX_TYPED: Final = 1 << 20
 """Typed bytes that wait for a session which takes none; more is dropped, with a bell."""
 PIECE: Final = 16_384
 
-_ERASE: Final = CLEAN + b"\x1b[H\x1b[2J"
 _BELL: Final = b"\x07"
+_PANS: Final = {
+    Pressed.UP: (0, -1),
+    Pressed.DOWN: (0, 1),
+    Pressed.LEFT: (-1, 0),
+    Pressed.RIGHT: (1, 0),
+}
 
 
 @attrs.frozen
@@ -74,11 +78,13 @@ async def follow(
     Raises what the node answers when the session cannot be shown in the first place.
     """
     async with trio.open_nursery() as nursery:
-        viewing = Viewing(session.id, view_only=view_only, answers=True)
+        viewing = Viewing(session.id, view_only=view_only, answers=True, name=terminal.name)
         following = _Following(home, viewing, terminal, nursery)
         await nursery.start(following.obey_signals)
         nursery.start_soon(following.read_keys)
+        nursery.start_soon(following.display.keep_painting)
         await following.show()
+    await following.display.leave()
     assert following.outcome is not None
     return following.outcome
 
@@ -96,18 +102,17 @@ class _Following:
         self._nursery = nursery
         self._was_attached = False
         self._lost_at: float | None = None
+        self._away = False  # whether the user was told that there is no connection
         self._showing: trio.CancelScope | None = None
         # What is to be told to the session, as soon as there is a connection.
         self._typed = bytearray()
         self._size_due = False
         self._claim_due = False
         self._news = trio.Event()
-        # Whether the session's terminal is as large as ours, and the sizes we asked it to have.
-        self._in_step = True
-        self._wished: deque[tuple[int, int]] = deque(maxlen=64)
         self._names: Counter[str] | None = None  # who looks, as far as we know
         self._spoiled = False  # what is on the screen is not what should be there
-        self._cover: str | None = None  # a message of ours that lies over it
+        self._announced = False  # whether it was said whose size the session has
+        self.display = Display(terminal, nursery, self._redraw)
 
     def finish(self, outcome: Outcome) -> None:
         """End it all, unless it has ended already."""
@@ -136,10 +141,9 @@ class _Following:
         silence = now - self._lost_at
         if silence > PATIENCE or not isinstance(error, Gone):
             self.finish(Lost(str(error)))
-        elif silence > SOON and self._cover is None:
-            await self._show_cover(
-                "The daemon is away; this goes on when it is back.   " + KEYS_HELP
-            )
+        elif silence > SOON and not self._away:
+            self._away = True
+            self.display.cover(["The daemon is away; this goes on when it is back. " + KEYS_HELP])
         await trio.sleep(BETWEEN_TRIES)
 
     async def _show_on(self, client: Client) -> None:
@@ -148,9 +152,10 @@ class _Following:
         try:
             while True:
                 size = self._terminal.size
-                if self._spoiled or self._cover is not None:
+                if self._spoiled or self.display.marred:
                     self._viewing.spoiled()
                     self._spoiled = False
+                self._viewing.answers = self.display.answers
                 current = AsyncExitStack()
                 try:
                     attached, first = await current.enter_async_context(
@@ -161,12 +166,21 @@ class _Following:
                     # and the terminal's size is no longer theirs to choose.
                     await former.aclose()
                 former = current
-                self._was_attached, self._lost_at = True, None
-                self._wished.append(size)
-                self._size_due = self._terminal.size != size
+                self._arrived(size)
                 await self._show_attached(attached, first)
         finally:
+            self.display.connected = False
             await former.aclose()
+
+    def _arrived(self, size: tuple[int, int]) -> None:
+        """Note that there is a connection again, over which this size was wished."""
+        self._was_attached, self._lost_at = True, None
+        self.display.wished(size)
+        self._size_due = self._terminal.size != size
+        self.display.connected = True
+        if self._away:
+            self._away = False
+            self.display.uncover()
 
     async def _show_attached(self, attached: Attached, first: Drawn | None) -> None:
         """Show the session until the screen must be drawn anew."""
@@ -175,24 +189,24 @@ class _Following:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._tell, attached)
                 if first is not None:
-                    await self._draw(first)
-                if self._spoiled:
+                    await self.display.draw(first)
+                if self._spoiled or self._viewing.answers != self.display.answers:
                     self._showing.cancel()
                 await self._show_all(attached)
 
     async def _show_all(self, attached: Attached) -> None:
-        write = self._terminal.write
         while True:
             shown = await attached.receive()
             match shown:
                 case bytes():
-                    await write(shown)
+                    await self.display.output(shown)
                 case Drawn():
-                    await self._draw(shown)
+                    await self.display.draw(shown)
                 case Viewers():
                     self._company(shown)
                 case Resized():
-                    self._resized(shown.cols, shown.rows)
+                    self.display.resized(shown.cols, shown.rows)
+                    self._say_whose_size()
                 case Ended():
                     self.finish(shown)
                     await trio.sleep_forever()
@@ -201,30 +215,28 @@ class _Following:
         """Say who came and who left since we were told last."""
         before, now = self._names, Counter(viewers.names)
         self._names = now
-        if before is None or self._cover is not None:
+        self.display.owned(viewers.owner)
+        if before is not None:
+            came = [f"{clean(name)} looks too" for name in now - before]
+            left = [f"{clean(name)} has left" for name in before - now]
+            if came or left:
+                self.display.say(", ".join((came + left)[:NEWS_AT_ONCE]))
+        self._say_whose_size()
+
+    def _say_whose_size(self) -> None:
+        """Say once why the session does not have the size of this terminal, if it does not."""
+        size = self.display.window_size
+        if size is None or self._announced or self._names is None:
+            self._announced = self._announced and size is not None
             return
-        came = [f"{clean(name)} looks too" for name in now - before]
-        left = [f"{clean(name)} has left" for name in before - now]
-        if came or left:
-            self._nursery.start_soon(self._say_briefly, ", ".join((came + left)[:3]), NEWS_SHOWN)
-
-    async def _draw(self, drawn: Drawn) -> None:
-        self._in_step = (drawn.cols, drawn.rows) == self._terminal.size
-        self._cover = None
-        await self._terminal.write(_ERASE + drawn.vt)
-
-    def _resized(self, cols: int, rows: int) -> None:
-        """Keep track of whose size the session has.
-
-        While another viewer's is in force, our screen breaks its lines elsewhere; when ours is
-        in force again, only a whole picture puts that right.
-        """
-        if (cols, rows) not in self._wished:
-            self._in_step = False
-        elif not self._in_step and (cols, rows) == self._terminal.size:
-            self._redraw()
+        self._announced = True
+        others = self._names - Counter([self._viewing.name])
+        whose = f", from {clean(next(iter(others)))}" if others.total() == 1 else ""
+        takes = "" if self._viewing.view_only else "Ctrl-A S takes the size: "
+        self.display.say(f"{takes}it is {size[0]}x{size[1]} now{whose}")
 
     def _redraw(self) -> None:
+        """Have the host send a picture, for the display cannot go on with what it has."""
         self._spoiled = True
         if self._showing is not None:
             self._showing.cancel()
@@ -241,9 +253,8 @@ class _Following:
             if data == b"":
                 self.finish(Signalled(signal.SIGHUP))
                 return
+            keys.arrows = self.display.pannable
             for item in keys.flush() if data is None else keys.feed(data):
-                if self._cover is not None:
-                    self._redraw()
                 match item:
                     case Pressed.DETACH:
                         self.finish(Detached())
@@ -252,12 +263,16 @@ class _Following:
                         self._claim_due = self._size_due = True
                         self._news.set()
                     case Pressed.HELP:
-                        self._nursery.start_soon(self._say_briefly, KEYS_HELP, HELP_SHOWN)
+                        self.display.cover(HELP)
+                    case Pressed.CLOSE:
+                        self.display.uncover()
+                    case Pressed():
+                        self.display.pan(*_PANS[item])
                     case bytes():
-                        await self._take(item)
+                        await self._take(self.display.typed(item))
 
     async def _take(self, typed: bytes) -> None:
-        if self._viewing.view_only:
+        if self._viewing.view_only or not typed:
             return
         if len(self._typed) + len(typed) > MAX_TYPED:
             await self._terminal.write(_BELL)
@@ -272,7 +287,7 @@ class _Following:
                 if self._size_due:
                     self._size_due = False
                     size = self._terminal.size
-                    self._wished.append(size)
+                    self.display.wished(size)
                     if self._claim_due and not self._viewing.view_only:
                         await attached.claim_size(*size)
                     else:
@@ -304,20 +319,7 @@ class _Following:
                 if number == signal.SIGCONT:
                     # Whoever stopped us may have used the terminal meanwhile.
                     self._terminal.make_raw()
-                    self._redraw()
+                    self.display.refresh()
+                self.display.fit()
                 self._size_due = True
                 self._news.set()
-
-    # What we have to say ourselves.
-
-    async def _say_briefly(self, text: str, seconds: float) -> None:
-        await self._show_cover(text)
-        await trio.sleep(seconds)
-        if self._cover == text:
-            self._redraw()
-
-    async def _show_cover(self, text: str) -> None:
-        """Lay a line over the bottom of the screen; drawing the screen again removes it."""
-        self._cover = text
-        line = fit(f" {text} ", self._terminal.size[0] - 1)
-        await self._terminal.write(b"\x1b7\x1b[999;1H\x1b[0;7m" + line.encode() + b"\x1b[0m\x1b8")

@@ -11,9 +11,16 @@ import enum
 import re
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["KEYS_HELP", "Keys", "Pressed", "Typing"]
+__all__ = ["HELP", "KEYS_HELP", "Keys", "Pressed", "Typing"]
 
-KEYS_HELP: Final = "Ctrl-A and D detaches, S takes the size, Ctrl-A sends one, ? shows this"
+KEYS_HELP: Final = "Ctrl-A D detaches, Ctrl-A ? shows all keys"
+HELP: Final = (
+    "Ctrl-A D       detach; the session lives on",
+    "Ctrl-A S       have the session take this size",
+    "Ctrl-A arrows  look around in a larger session",
+    "Ctrl-A Ctrl-A  send one Ctrl-A",
+    "Ctrl-A ?       show this; any key closes it",
+)
 
 _PASTE: Final = b"\x1b[200~"
 _PASTE_END: Final = b"\x1b[201~"
@@ -21,17 +28,20 @@ _PASTE_END: Final = b"\x1b[201~"
 _UNIT: Final = re.compile(
     rb"\x1b\[M[\s\S]{3}"  # a mouse report of the oldest kind (X10), with raw bytes in it
     rb"|\x1b\[[0-?]*[ -/]*[@-~]"  # a control sequence (ECMA-48, section 5.4)
+    rb"|\x1bO[A-Za-z]"  # an arrow or a function key, in their older form
     rb"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # a terminal's answer to a query
+    rb"|[\xc2-\xf4][\x80-\xbf]{1,3}"  # a letter in UTF-8
     rb"|[\s\S]"
 )
 _PLAIN: Final = re.compile(rb"[^\x01\x1b]+")
 # The end of what was read may be the first half of a sequence. An Esc alone is not held back,
 # for that is a key of its own.
-_UNFINISHED: Final = re.compile(rb"\x1b\[[0-?]{0,32}")
+_UNFINISHED: Final = re.compile(rb"\x1b(?:\[[0-?]{0,32}|O)")
 _KITTY: Final = re.compile(rb"\x1b\[(\d+)(?::(\d*))?[\d:]*(?:;(\d*)(?::(\d+))?)?(?:;[\d:]*)?u")
 _OTHER_KEYS: Final = re.compile(rb"\x1b\[27;(\d+);(\d+)~")
-_A_KEY: Final = re.compile(rb"\x1b\[[0-9;:]*[A-HP-SZ~u]")
+_A_KEY: Final = re.compile(rb"\x1b(?:O|\[(?:\d*(?:;\d*(?::(\d+))?)?[\d;:]*)?)([A-HP-SZ~u])")
 
+_ESC: Final = 27
 _SHIFT, _CTRL, _LOCKS = 1, 4, 64 | 128
 _RELEASE: Final = 3
 _MODIFIER_KEYS: Final = range(57441, 57455)  # kitty's codes for Shift, Ctrl and the like alone
@@ -43,7 +53,20 @@ class Pressed(enum.Enum):
     DETACH = enum.auto()
     SIZE = enum.auto()
     HELP = enum.auto()
+    CLOSE = enum.auto()
+    """Any key at all, while the help is there."""
+    UP = enum.auto()
+    DOWN = enum.auto()
+    RIGHT = enum.auto()
+    LEFT = enum.auto()
 
+
+_ARROWS: Final = {
+    b"A": Pressed.UP,
+    b"B": Pressed.DOWN,
+    b"C": Pressed.RIGHT,
+    b"D": Pressed.LEFT,
+}
 
 Typing: TypeAlias = bytes | Pressed
 
@@ -71,6 +94,13 @@ class Keys:
 
     def __init__(self) -> None:
         """Begin without a Ctrl-A under way."""
+        self.any_key = False
+        """Whether the next key is ours, whichever it is: it becomes `CLOSE` and goes no further.
+
+        So it is behind `HELP`.
+        """
+        self.arrows = False
+        """Whether the arrows behind Ctrl-A are ours, too."""
         self._held = b""
         self._prefix = b""
         self._pasting = False
@@ -90,7 +120,7 @@ class Keys:
         while at < len(data):
             if self._pasting:
                 at = self._paste(data, at, out)
-            elif not self._prefix and (plain := _PLAIN.match(data, at)):
+            elif not self._prefix and not self.any_key and (plain := _PLAIN.match(data, at)):
                 out.append(plain.group())
                 at = plain.end()
             elif _UNFINISHED.fullmatch(data, at):
@@ -130,32 +160,53 @@ class Keys:
         if not self._prefix:
             if key is not None and key.is_prefix and not key.released:
                 self._prefix = unit
-            else:
+            elif not self.any_key or not _is_pressed(unit, key):
                 out.append(unit)
+            else:
+                self._close(out)
+                if self._pasting:
+                    out.append(unit)
         elif key is not None and key.released and key.code == ord("a"):
             pass  # of the Ctrl-A that we kept
-        elif not _ends_prefix(unit, key):
+        elif not _is_pressed(unit, key):
             out.append(unit)
         else:
             prefix, self._prefix = self._prefix, b""
-            if key is not None and key.is_prefix:
+            closes = self.any_key
+            if closes:
+                self._close(out)
+            if (ours := self._find(unit, key)) is not None:
+                out.append(ours)
+                self.any_key = ours is Pressed.HELP
+            elif closes:
+                pass
+            elif key is not None and key.is_prefix:
                 out.append(prefix)
-            elif key is not None and key.is_letter("d"):
-                out.append(Pressed.DETACH)
-            elif key is not None and key.is_letter("s"):
-                out.append(Pressed.SIZE)
-            elif key is not None and key.is_help:
-                out.append(Pressed.HELP)
             else:
                 # Nothing of ours: as if there were no prefix, so that nothing typed is lost.
                 out.append(prefix + unit)
 
+    def _close(self, out: list[Typing]) -> None:
+        self.any_key = False
+        out.append(Pressed.CLOSE)
+
+    def _find(self, unit: bytes, key: _Key | None) -> Pressed | None:
+        """Return what the key behind Ctrl-A asks of us."""
+        if key is None:
+            arrow = _ARROWS.get(unit[-1:]) if _A_KEY.fullmatch(unit) else None
+            return arrow if self.arrows else None
+        if key.is_letter("d"):
+            return Pressed.DETACH
+        if key.is_letter("s"):
+            return Pressed.SIZE
+        return Pressed.HELP if key.is_help else None
+
 
 def _read_key(unit: bytes) -> _Key | None:
     """Return the key that `unit` reports, None if it is something else or does not matter."""
-    if len(unit) == 1:
-        byte = unit[0]
-        return _Key(byte + 0x60, _CTRL, False) if 0 < byte < 27 else _Key(byte, 0, False)
+    if unit[0] != _ESC or len(unit) == 1:
+        code = unit[0] if len(unit) == 1 else ord(unit.decode("utf-8", "replace")[0])
+        return _Key(code + 0x60, _CTRL, False) if 0 < code < _ESC else _Key(code, 0, False)
     if match := _KITTY.fullmatch(unit):
         shifted = int(match[2] or 0)
         modifiers = (int(match[3] or 1) - 1) & ~_LOCKS
@@ -165,11 +216,12 @@ def _read_key(unit: bytes) -> _Key | None:
     return None
 
 
-def _ends_prefix(unit: bytes, key: _Key | None) -> bool:
-    """Whether this is the key behind Ctrl-A, and not a mouse that moves meanwhile, say."""
+def _is_pressed(unit: bytes, key: _Key | None) -> bool:
+    """Whether this is a key going down, and not a mouse that moves meanwhile, say."""
     if key is not None:
         return not key.released and key.code not in _MODIFIER_KEYS
-    return _A_KEY.fullmatch(unit) is not None
+    match = _A_KEY.fullmatch(unit)
+    return match is not None and match[1] != b"%d" % _RELEASE
 
 
 def _joined(out: list[Typing]) -> list[Typing]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-from loopsy_core.errors import BadRequest, NotFound
+from loopsy_core.errors import BadRequest, LoopsyError, NotFound
 from loopsy_core.home import Home
 from loopsy_core.wire import (
     Ended,
@@ -22,7 +23,7 @@ from loopsy_core.wire import (
 
 from .ask import ask
 from .options import Json, Option
-from .show import age, clean, ending, note, print_json, say, table, write
+from .show import age, clean, dim, ending, note, print_json, say, table, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["attach", "history", "kill", "list_sessions", "remove", "rename", "shell"]
 
 MOST_LINES: Final = 1_000_000
+MOST_NAMED: Final = 5
+"""Sessions that are named where several could be meant."""
 
 
 def shell(
@@ -114,15 +117,19 @@ def list_sessions(*, json: Json = False) -> None:
             [_row(session) for session in sessions],
             faint=[not session.alive for session in sessions],
         )
+        for reason in dict.fromkeys(session.lost for session in sessions if session.lost):
+            say(dim(f"lost: {clean(reason)}"))
 
 
 def kill(session: str, /, *, json: Json = False) -> None:
     """End a session's program: it is told to hang up, and killed if it does not."""
+    asked_at = time.time()
     ended = ask(EndSession(session=session))
     if json:
         print_json(ended)
     else:
-        say(f"{clean(ended.name)} has ended ({ending(ended.exit_code)})")
+        already = ended.ended_at is not None and ended.ended_at < asked_at
+        say(f"{clean(ended.name)} {'had already' if already else 'has'} ended ({_end(ended)})")
 
 
 def history(
@@ -158,13 +165,25 @@ def rename(session: str, name: str, /, *, json: Json = False) -> None:
         say(f"session {clean(renamed.id)} is now named {clean(renamed.name)}")
 
 
-def remove(session: str, /, *, json: Json = False) -> None:
-    """Forget a session that has ended, with its last screen."""
-    ask(RemoveSession(session=session))
+def remove(
+    *sessions: str,
+    ended: Annotated[bool, Option("All that have ended.")] = False,
+    json: Json = False,
+) -> None:
+    """Forget sessions that have ended, with their last screens."""
+    if not sessions and not ended:
+        raise BadRequest("which sessions? name them, or say --ended for all that have ended")
+    removed = list(sessions)
+    if ended:
+        removed += [info.id for info in ask(ListSessions()).sessions if not info.alive]
+    for session in removed:
+        ask(RemoveSession(session=session))
+        if not json:
+            say(f"{clean(session)} is removed")
     if json:
-        print_json({"removed": session})
-    else:
-        say(f"{clean(session)} is removed")
+        print_json({"removed": removed})
+    elif not removed:
+        say("no session has ended")
 
 
 def find_session(sessions: Sequence[SessionInfo], reference: str) -> SessionInfo:
@@ -180,26 +199,27 @@ def find_session(sessions: Sequence[SessionInfo], reference: str) -> SessionInfo
     if not found:
         raise NotFound(f"there is no session {reference!r}; `loopsy list` shows them")
     if len(found) > 1:
-        ids = ", ".join(session.id for session in found[:5])
-        raise BadRequest(f"{reference!r} may mean several sessions: {ids}")
+        known = ", ".join(f"{session.id} ({session.name})" for session in found[:MOST_NAMED])
+        raise BadRequest(f"{reference!r} may mean several sessions: {known}")
     return found[0]
 
 
 def _row(session: SessionInfo) -> tuple[str, ...]:
-    state = "running"
-    if not session.alive:
-        code = session.exit_code
-        state = "ended" if code is None else f"exit {code}" if code >= 0 else f"signal {-code}"
     command = shlex.join([Path(session.argv[0]).name, *session.argv[1:]])
     return (
         session.name,
         session.id,
-        state,
+        "running" if session.alive else "lost" if session.lost else _end(session),
         age(session.created_at),
         f"{session.cols}x{session.rows}",
         str(session.viewers),
         session.title or command,
     )
+
+
+def _end(session: SessionInfo) -> str:
+    """Return how a session ended."""
+    return f"lost: {clean(session.lost)}" if session.lost else ending(session.exit_code)
 
 
 def _show(home: Home, session: SessionInfo, terminal: Terminal, *, view_only: bool) -> Outcome:
@@ -212,6 +232,8 @@ def _show(home: Home, session: SessionInfo, terminal: Terminal, *, view_only: bo
     name = clean(session.name)
     again = f"loopsy attach {shlex.quote(name)}"
     match outcome:
+        case Ended(exit_code=None):
+            note(f"[{name} is lost{_reason(home, session)}]")
         case Ended():
             note(f"[{name} ended with {ending(outcome.exit_code)}]")
         case Lost():
@@ -219,6 +241,16 @@ def _show(home: Home, session: SessionInfo, terminal: Terminal, *, view_only: bo
         case _:
             note(f"[detached from {name}; {again}]")
     return outcome
+
+
+def _reason(home: Home, session: SessionInfo) -> str:
+    """Return why nobody saw a session end, as far as its node can tell."""
+    try:
+        known = {info.id: info for info in ask(ListSessions(), home).sessions}
+    except LoopsyError:
+        return ""
+    info = known.get(session.id)
+    return f": {clean(info.lost)}" if info is not None and info.lost else ""
 
 
 def _exit_code(outcome: Outcome) -> int:

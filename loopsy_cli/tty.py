@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import termios
@@ -14,10 +15,12 @@ import trio
 
 from loopsy_core.errors import BadRequest
 
+from .colours import Colours
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["CLEAN", "MAX_CELLS", "Terminal", "open_terminal"]
+__all__ = ["MAX_CELLS", "Terminal", "open_terminal"]
 
 MAX_CELLS: Final = 1000
 """The most columns or rows that a session's terminal may have."""
@@ -26,16 +29,14 @@ UNKNOWN_SIZE: Final = (80, 24)
 READ_SIZE: Final = 65_536
 LAST_WORDS: Final = 1.0
 """Seconds that cleaning up may wait for a terminal that takes nothing."""
+LAST_ANSWERS: Final = 0.5
+"""Seconds that it may wait for what the terminal was asked and has not told yet."""
 
-CLEAN: Final = b"".join(
+_CLEAN: Final = b"".join(
     (
         b"\x18\x1b\\",  # whatever sequence or string was under way is over
         b"\x1b[?2026l",  # the terminal may draw again (synchronized output)
-        b"\x1b[<99u\x1b[=0u",  # the kitty keyboard's flags; each screen has a stack of its own
-        # Leaving the alternate screen restores the cursor that was saved on entering it. Where
-        # it was never entered that would be the top left corner, unless it is saved here.
-        b"\x1b7\x1b[?1049l",
-        b"\x1b[<99u\x1b[=0u\x1b[>4m",  # and xterm's modifyOtherKeys
+        b"\x1b[<99u\x1b[=0u\x1b[>4m",  # the kitty keyboard's flags, xterm's modifyOtherKeys
         # Mouse reports in all their kinds, and focus events.
         *(
             b"\x1b[?%dl" % mode
@@ -48,13 +49,17 @@ CLEAN: Final = b"".join(
         b"\x1b(B\x1b)B\x1b*B\x1b+B\x0f",  # ASCII in all character sets
         b"\x1b[0m\x1b]8;;\x1b\\",  # plain text, no link
         b"\x1b7\x1b[?69l\x1b[r\x1b8",  # no margins; setting them moves the cursor
-        b"\x1b]104\x1b\\\x1b]110\x1b\\\x1b]111\x1b\\\x1b]112\x1b\\",  # the user's own colours
         b"\x1b[0 q\x1b[?25h",  # the user's own cursor, visible
     )
 )
-"""Undoes whatever a program may have done to a terminal, leaving the text where it is."""
+"""Undoes what a program may have done to a terminal, but for its colours; the text stays."""
 
-_ORIGIN_MODE: Final = b"\x1b[?6h"
+# Leaving the alternate screen restores the cursor as it was on entering it, in tmux however long
+# ago that was; so it is left only where it was entered. It has keyboard flags of its own.
+_ALTERNATE: Final = re.compile(rb"\x1b\[\?(?:\d+;)*(?:47|1047|1049)(?:;\d+)*([hlr])")
+_LEAVE_ALTERNATE: Final = b"\x18\x1b\\\x1b[?2026l\x1b[<99u\x1b[=0u\x1b7\x1b[?1049l"
+_LONGEST_MODES: Final = 32
+_ORIGIN_MODE: Final = re.compile(rb"\x1b\[\?(?:\d+;)*6(?:;\d+)*h")
 # Taking back the origin mode moves the cursor home, so this is done only where it was set.
 _LEAVE_ORIGIN_MODE: Final = b"\x1b[?6l\x1b[999;1H"
 # Pictures of a session set the tab stops of its own width, so they are set again for ours: by
@@ -71,7 +76,23 @@ class Terminal:
         self._output = output
         self._writing = trio.Lock()
         self._cooked = termios.tcgetattr(0)
-        self._origin_mode = False
+        self._origin_mode = self._alternate = False
+        self._tail = b""
+        self._colours = Colours()
+
+    @property
+    def name(self) -> str:
+        """What the system calls this terminal, `pts/3` say; nothing if it has no name here."""
+        try:
+            return os.ttyname(0).removeprefix("/dev/")
+        except OSError:
+            return ""
+
+    @property
+    def clean(self) -> bytes:
+        """What undoes whatever a program may have done here, leaving the text where it is."""
+        leave = _LEAVE_ALTERNATE if self._alternate else b""
+        return leave + _CLEAN + self._colours.restore()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -87,24 +108,38 @@ class Terminal:
     async def read(self) -> bytes:
         """Return what is typed next, nothing once the terminal is gone."""
         # The descriptor stays blocking: it is the shell's too, which would be astonished.
-        await trio.lowlevel.wait_readable(0)
-        try:
-            return os.read(0, READ_SIZE)
-        except OSError:
-            return b""
+        while True:
+            await trio.lowlevel.wait_readable(0)
+            data = _read_now()
+            if not data or (data := self._colours.typed(data)):
+                return data
 
     async def write(self, data: bytes) -> None:
         """Write, waiting for as long as the terminal takes; a terminal that is gone takes all."""
-        self._origin_mode = self._origin_mode or _ORIGIN_MODE in data
         async with self._writing:
-            left = memoryview(data)
+            self._note_modes(data)
+            left = memoryview(self._colours.shown(data))
             while left:
                 try:
                     left = left[os.write(self._output, left) :]
                 except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self._output)
+                    try:
+                        await trio.lowlevel.wait_writable(self._output)
+                    except trio.Cancelled:
+                        self._alternate = True  # maybe: what leaves it may not have got there
+                        raise
                 except OSError:
                     return
+
+    def _note_modes(self, data: bytes) -> None:
+        """Keep track of the modes which must not be reset unless they were set."""
+        if b"\x1b[?" in data or self._tail:
+            data = self._tail + data
+            self._origin_mode = self._origin_mode or _ORIGIN_MODE.search(data) is not None
+            for match in _ALTERNATE.finditer(data):
+                self._alternate = match[1] != b"l"
+        begun = data.rfind(b"\x1b", -_LONGEST_MODES)
+        self._tail = data[begun:] if begun >= 0 else b""
 
     def make_raw(self) -> None:
         """Have every key reported at once and as it is, and nothing changed on its way out."""
@@ -136,14 +171,23 @@ class Terminal:
             self._write_now(_SAVE_TITLE + b"\x1b[999;1H" + b"\n" * self.size[1])
             yield
         finally:
+            self._hear_out()
             origin = _LEAVE_ORIGIN_MODE if self._origin_mode else b""
             tabs = _default_tabs(self.size[0])
-            self._write_now(CLEAN + origin + tabs + _RESTORE_TITLE + b"\r\n\x1b[J")
+            self._write_now(self.clean + origin + tabs + _RESTORE_TITLE + b"\r\n\x1b[J")
             with suppress(termios.error):
                 # What was not read yet, late answers to queries for example, would end up in
                 # the shell.
                 termios.tcflush(0, termios.TCIFLUSH)
                 termios.tcsetattr(0, termios.TCSANOW, self._cooked)
+
+    def _hear_out(self) -> None:
+        """Read what the terminal was asked, or it would answer the shell."""
+        deadline = time.monotonic() + LAST_ANSWERS
+        while self._colours.waiting and (left := deadline - time.monotonic()) > 0:
+            if not select.select([0], [], [], left)[0] or not (data := _read_now()):
+                return
+            self._colours.typed(data)
 
     def _write_now(self, data: bytes) -> None:
         """Write without an event loop, and not for ever."""
@@ -175,6 +219,13 @@ def open_terminal(command: str) -> Generator[Terminal]:
         yield Terminal(output)
     finally:
         os.close(output)
+
+
+def _read_now() -> bytes:
+    try:
+        return os.read(0, READ_SIZE)
+    except OSError:
+        return b""
 
 
 def _default_tabs(cols: int) -> bytes:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 import pexpect
+from pyghostty.core import Terminal
 
 from loopsy_core.home import Home
 from tests.conftest import end_holder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 PATIENCE: Final = 30.0
@@ -104,7 +107,7 @@ class CommandLine:
             timeout=PATIENCE,
         )
         self._terminals.append(child)
-        return Screen(child)
+        return Screen(child, rows, cols)
 
     def session(self, *command: str, name: str = "s") -> str:
         """Leave a session behind that runs `command`; return its id."""
@@ -131,19 +134,60 @@ class CommandLine:
 
 
 class Screen:
-    """A command on a terminal: type, wait for output, and see what it leaves."""
+    """A command on a terminal: type, wait for output, and see what it leaves.
 
-    def __init__(self, child: pexpect.spawn[bytes]) -> None:
+    The terminal is an emulator, which answers what it is asked as a real one does.
+    """
+
+    def __init__(self, child: pexpect.spawn[bytes], rows: int, cols: int) -> None:
         self.child = child
         self.output = b""
-        """All that came to the terminal and was waited for."""
+        """All that came to the terminal."""
+        self.terminal = Terminal(cols or SCREEN[1], rows or SCREEN[0], 1000)
+        self.terminal.on_reply(self._reply)
+        child.logfile_read = self
+
+    def write(self, data: bytes) -> None:
+        """Show `data`; pexpect hands over whatever it reads."""
+        self.output += data
+        self.terminal.feed(data)
+
+    def flush(self) -> None:
+        """Do nothing: pexpect asks for it."""
+
+    def _reply(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # the command has ended, and nobody wants to know
+            self.child.send(data)
 
     def type(self, data: bytes) -> None:
         self.child.send(data)
 
+    def resize(self, rows: int, cols: int) -> None:
+        """Give the terminal another size, as whoever drags the edge of its window does."""
+        self.terminal.resize(cols, rows)
+        self.child.setwinsize(rows, cols)
+
     def expect(self, pattern: bytes) -> None:
         self.child.expect(pattern)
-        self.output += self.child.before + self.child.after
+
+    def see(self, holds: Callable[[list[str]], object]) -> list[str]:
+        """Wait until the lines on the screen are as they should be, and return them."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds(lines := self.lines):
+            assert time.monotonic() < deadline, "\n".join(lines)
+            with contextlib.suppress(pexpect.TIMEOUT):
+                self.child.read_nonblocking(65536, timeout=1)
+        return lines
+
+    def see_text(self, text: str) -> list[str]:
+        """Wait until `text` stands on the screen, and return all lines."""
+        return self.see(lambda lines: any(text in line for line in lines))
+
+    @property
+    def lines(self) -> list[str]:
+        """What is on the screen now."""
+        text: str = self.terminal.text()
+        return text.split("\n")
 
     def pause(self) -> None:
         """Let the program work for a moment, for what leaves no trace on its terminal."""
@@ -153,10 +197,13 @@ class Screen:
         """Wait until a session is drawn."""
         self.expect(rb"\x1b\[H\x1b\[2J")
 
+    def wait_window(self) -> None:
+        """Wait until a session of another size is drawn."""
+        self.expect(rb"\x1b\[\?2026h.*\x1b\[\?2026l")
+
     def exit_code(self) -> int:
         """Wait for the end and return the exit code, -N if signal N ended it."""
         self.child.expect(pexpect.EOF)
-        self.output += self.child.before
         self.child.close()
         code = self.child.exitstatus
         return -self.child.signalstatus if code is None else code

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from loopsy_cli.keys import Keys, Pressed, Typing
 
 ANY_BYTES = st.binary(max_size=200)
+PREFIXES = [b"\x01", b"\x1b[97;5u", b"\x1b[97;5:1u", b"\x1b[97;69u", b"\x1b[27;5;97~"]
 SEQUENCES = st.lists(
     st.sampled_from(
         [
             b"\x01", b"d", b"D", b"?", b"\x04", b"x", b"\x1b", b"[", b"200~", b"201~", b"97;5u",
             b"\x1b[97;5u", b"\x1b[97;5:3u", b"\x1b[200~", b"\x1b[201~", b"\x1b[27;5;97~",
-            b"\x1b[<35;10;5M", b"\x1b[I", b"\x1b[A", b"\x1b[100u", b"\xc3\xa9",
+            b"\x1b[<35;10;5M", b"\x1b[I", b"\x1b[A", b"\x1b[100u", b"\xc3\xa9", b"\x1bOA",
         ]
     ),
     max_size=30,
@@ -41,9 +42,7 @@ def joined(items: list[Typing]) -> list[Typing]:
     return out
 
 
-@pytest.mark.parametrize(
-    "prefix", [b"\x01", b"\x1b[97;5u", b"\x1b[97;5:1u", b"\x1b[97;69u", b"\x1b[27;5;97~"]
-)
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("key", [b"d", b"D", b"\x04", b"\x1b[100u", b"\x1b[100;2u", b"\x1b[100;5u"])
 def test_ctrl_a_d_detaches(prefix: bytes, key: bytes) -> None:
     assert typed(b"before" + prefix + key) == [b"before", Pressed.DETACH]
@@ -56,7 +55,51 @@ def test_ctrl_a_twice_sends_one_as_it_was_reported(prefix: bytes) -> None:
 
 @pytest.mark.parametrize("key", [b"?", b"\x1b[47;2u", b"\x1b[47:63;2u", b"\x1b[63u"])
 def test_ctrl_a_question_mark_asks_for_help(key: bytes) -> None:
-    assert typed(b"\x01" + key + b"x") == [Pressed.HELP, b"x"]
+    assert typed(b"before\x01" + key) == [b"before", Pressed.HELP]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("key", [b"s", b"S", b"\x13", b"\x1b[115u", b"\x1b[27;5;115~"])
+def test_ctrl_a_s_takes_the_size(prefix: bytes, key: bytes) -> None:
+    assert typed(b"before" + prefix + key + b"x") == [b"before", Pressed.SIZE, b"x"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("form", [b"\x1b[%c", b"\x1bO%c", b"\x1b[1;5%c", b"\x1b[1;1:1%c"])
+def test_ctrl_a_and_arrows_pan_where_there_is_something_to_pan(prefix: bytes, form: bytes) -> None:
+    for letter, pressed in zip(
+        b"ABCD", (Pressed.UP, Pressed.DOWN, Pressed.RIGHT, Pressed.LEFT), strict=True
+    ):
+        keys = Keys()
+        keys.arrows = True
+        assert keys.feed(prefix + form % letter + b"x") == [pressed, b"x"]
+        assert typed(prefix + form % letter) == [prefix + form % letter]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [b"q", b"\r", b"\x1b", b"\x1b[A", b"\x1bOP", b"\xc3\xa9", b"\x1b[113u", b"\x1b[27;5;113~",
+     b"\x01\x01", b"\x01q"],
+)  # fmt: skip
+def test_behind_the_help_any_key_closes_it_and_goes_no_further(key: bytes) -> None:
+    assert typed(b"\x01?", key, b"x") == [Pressed.HELP, Pressed.CLOSE, b"x"]
+
+
+@pytest.mark.parametrize(
+    "report", [b"\x1b[<35;10;5M", b"\x1b[?62;22c", b"\x1b[113;1:3u", b"\x1b]11;rgb:1/2/3\x07"]
+)
+def test_what_is_no_key_does_not_close_the_help(report: bytes) -> None:
+    assert typed(b"\x01?" + report + b"q") == [Pressed.HELP, report, Pressed.CLOSE]
+
+
+def test_ctrl_a_works_behind_the_help_too() -> None:
+    assert typed(b"\x01?\x01d") == [Pressed.HELP, Pressed.CLOSE, Pressed.DETACH]
+    assert typed(b"\x01?\x01s") == [Pressed.HELP, Pressed.CLOSE, Pressed.SIZE]
+
+
+def test_a_paste_closes_the_help_and_is_not_lost() -> None:
+    paste = b"\x1b[200~text\x1b[201~"
+    assert typed(b"\x01?" + paste) == [Pressed.HELP, Pressed.CLOSE, paste]
 
 
 @pytest.mark.parametrize("key", [b"x", b"\r", b"\x1b", b"\x1b[A", b"\xc3\xa9", b"\x1bOP"])

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import signal
 import sys
-import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
-from pyghostty import lib
-from pyghostty.core import Terminal
 
-from tests.cli.command_line import PATIENCE
+from tests.world import holder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.cli.command_line import CommandLine
 
-MODES_OF_PROGRAMS = (1, 5, 9, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 1049, 2004)
 DETACH = b"\x01d"
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Ask until it holds; each time a whole command, so it is no busy loop."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
 
 
 def test_shell_starts_all_that_is_needed_and_detaches(loopsy: CommandLine) -> None:
@@ -59,19 +46,6 @@ def test_ctrl_a_twice_sends_one(loopsy: CommandLine) -> None:
     shell.expect(b"up")
     shell.type(b"\x01\x01z")
     shell.expect(b"01 7a")
-    assert shell.exit_code() == 0
-
-
-def test_ctrl_a_question_mark_shows_the_keys_and_they_go_away(loopsy: CommandLine) -> None:
-    shell = loopsy.on_terminal("shell", "--", "sh", "-c", "echo old text; exec cat")
-    shell.expect(b"old text")
-    shell.type(b"\x01?")
-    shell.expect(b"Ctrl-A and D detaches")
-    shell.type(b"x")
-    shell.wait_attached()
-    shell.expect(b"old text")
-    shell.expect(b"x")
-    shell.type(DETACH)
     assert shell.exit_code() == 0
 
 
@@ -141,69 +115,10 @@ def test_a_new_size_of_the_window_reaches_the_program(loopsy: CommandLine) -> No
     assert shell.exit_code() == 0
 
 
-def test_the_screen_is_drawn_anew_when_the_session_takes_our_size_back(
-    loopsy: CommandLine,
-) -> None:
-    first = loopsy.on_terminal("shell", "--name", "pet", "--", "cat")
-    first.wait_attached()
-    second = loopsy.on_terminal("attach", "pet", rows=30, cols=100)
-    second.wait_attached()
-    second.type(b"wide\r")
-    second.expect(b"wide")
-    first.expect(b"wide")
-    assert "100x30" in loopsy.say("list")
-    first.type(b"narrow\r")
-    first.wait_attached()
-    first.expect(b"narrow")
-    assert "80x24" in loopsy.say("list")
-
-
 def test_a_window_without_a_size_counts_as_80_by_24(loopsy: CommandLine) -> None:
     shell = loopsy.on_terminal("shell", "--", "sh", "-c", "stty size", rows=0, cols=0)
     assert shell.exit_code() == 0
     assert b"24 80" in shell.output
-
-
-def test_detaching_from_vim_leaves_the_terminal_clean(loopsy: CommandLine) -> None:
-    if shutil.which("vim") is None:
-        pytest.skip("vim is not installed")
-    shell = loopsy.on_terminal("shell", "--", "vim", "-u", "NONE", "-c", "set mouse=a ttymouse=sgr")
-    shell.wait_attached()
-    shell.expect(rb"\x1b\[\?1049h")
-    shell.expect(rb"~")
-    shell.type(DETACH)
-    assert shell.exit_code() == 0
-    assert_clean(shell.output)
-
-
-def test_the_wildest_program_leaves_the_terminal_clean(loopsy: CommandLine) -> None:
-    wild = "".join(rf"\033[?{mode}h" for mode in MODES_OF_PROGRAMS if mode != 69)
-    wild += r"\033=\033[>31u\033[3;7r\033[4h\033[1;31m\033[?25l\033[4 q\033(0\033]11;#123456\033\\"
-    script = f"printf '{wild}'; printf 'unfinished\\033]0;never ended'; exec cat"
-    shell = loopsy.on_terminal("shell", "--", "sh", "-c", script)
-    shell.expect(b"never ended")
-    shell.type(DETACH)
-    assert shell.exit_code() == 0
-    assert_clean(shell.output)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_leaves_the_terminal_clean(loopsy: CommandLine, number: int) -> None:
-    shell = loopsy.on_terminal("shell", "--", "sh", "-c", r"printf '\033[?1003hready'; exec cat")
-    shell.expect(b"ready")
-    shell.child.kill(number)
-    assert shell.exit_code() == 128 + number
-    assert_clean(shell.output)
-
-
-def test_a_lost_daemon_leaves_the_terminal_clean_and_says_so(loopsy: CommandLine) -> None:
-    shell = loopsy.on_terminal("shell", "--name", "pet", "--", "cat")
-    shell.wait_attached()
-    loopsy.say("stop")
-    shell.expect(b"The daemon is away")
-    shell.type(DETACH)
-    assert shell.exit_code() == 0
-    assert_clean(shell.output)
 
 
 def test_the_settings_of_the_terminal_are_given_back(loopsy: CommandLine) -> None:
@@ -258,7 +173,7 @@ def test_list_shows_what_runs_and_what_has_ended(loopsy: CommandLine) -> None:
     assert title.split() == ["NAME", "ID", "STATE", "AGE", "SIZE", "VIEWERS", "COMMAND"]
     assert [row.split()[0] for row in rows] == ["pet", "other"]
     assert "running" in rows[0]
-    assert "signal 1" in rows[1]
+    assert "signal 1 (SIGHUP)" in rows[1]
     listed = loopsy.json("list")
     assert isinstance(listed, list)
     assert set(listed[0]) == {
@@ -277,8 +192,41 @@ def test_sessions_are_renamed_killed_and_removed(loopsy: CommandLine) -> None:
     assert "now named dog" in loopsy.say("rename", "pet", "dog")
     assert "still runs" in loopsy.complaint("remove", "dog", exit_code=2)
     assert "dog has ended (signal 1 (SIGHUP))" in loopsy.say("kill", session[:5])
-    loopsy.say("remove", "dog")
+    assert "dog had already ended (signal 1 (SIGHUP))" in loopsy.say("kill", "dog")
+    assert loopsy.say("remove", "dog") == "dog is removed\n"
     assert loopsy.json("list") == []
+
+
+def test_several_sessions_are_removed_at_once_or_all_that_have_ended(loopsy: CommandLine) -> None:
+    loopsy.say("start")
+    assert "--ended" in loopsy.complaint("remove", exit_code=2)
+    for name in ("a", "b", "c"):
+        shell = loopsy.on_terminal("shell", "--name", name, "--", "true")
+        assert shell.exit_code() == 0
+    loopsy.session("cat", name="pet")
+    assert loopsy.json("remove", "a", "b") == {"removed": ["a", "b"]}
+    assert loopsy.say("remove", "--ended").count("is removed") == 1
+    assert "no session has ended" in loopsy.say("remove", "--ended")
+    listed = loopsy.json("list")
+    assert isinstance(listed, list)
+    assert [session["name"] for session in listed] == ["pet"]
+
+
+def test_a_session_that_died_with_its_host_is_lost_and_says_why(loopsy: CommandLine) -> None:
+    loopsy.session("sh", "-c", "echo last words; exec cat", name="pet")
+    shell = loopsy.on_terminal("attach", "pet")
+    shell.see_text("last words")
+    host = holder_of(loopsy.home.host_lock)
+    assert host is not None
+    os.kill(host, signal.SIGKILL)
+    assert shell.exit_code() == 0
+    why = "its session host ended before it"
+    assert f"[pet is lost: {why}]".encode() in shell.output
+    _, row, reason = loopsy.say("list").splitlines()
+    assert row.split()[:3:2] == ["pet", "lost"]
+    assert reason == f"lost: {why}"
+    assert f"pet had already ended (lost: {why})" in loopsy.say("kill", "pet")
+    loopsy.say("remove", "pet")
 
 
 def test_names_that_cannot_be_are_wrong_usage(loopsy: CommandLine) -> None:
@@ -300,31 +248,6 @@ def test_a_session_that_is_not_there_is_exit_code_5(loopsy: CommandLine) -> None
     assert b"\x1b" not in shell.output
 
 
-def assert_clean(output: bytes) -> None:
-    """Check that a terminal which showed `output` is as a fresh one, but for its text."""
-    terminal = Terminal(80, 24, 1000)
-    terminal.feed(output)
-    assert [mode for mode in MODES_OF_PROGRAMS if terminal.mode(mode)] == []
-    assert terminal.mode(7)
-    assert terminal.mode(25)
-    assert not terminal.mode(4, ansi=True)
-    assert (
-        terminal.get("active_screen", "GhosttyTerminalScreen")
-        == lib.GHOSTTY_TERMINAL_SCREEN_PRIMARY
-    )
-    assert terminal.get("kitty_keyboard_flags", "uint8_t") == 0
-    assert terminal.get("vt_ground", "bool")
-    # Printing goes on below, in plain text, over the whole screen.
-    terminal.feed(b"".join(b"\r\nline %d" % number for number in range(30)) + b"\r\nqqq")
-    shown = terminal.text().splitlines()
-    assert shown[-1] == "qqq"
-    assert shown[0] == "line 7"
-    x, y = terminal.cursor
-    style = terminal.style(x - 1, y)
-    assert not style["bold"]
-    assert style["fg"] is None
-
-
 def test_what_a_session_has_shown_is_printed_also_after_its_end(loopsy: CommandLine) -> None:
     loopsy.say("start")
     script = "i=1; while [ $i -le 200 ]; do echo line $i; i=$((i+1)); done; printf '\\033[31mred'"
@@ -341,25 +264,3 @@ def test_what_a_session_has_shown_is_printed_also_after_its_end(loopsy: CommandL
     assert styled.rstrip("\n").endswith("\x1b[0m")
     assert "number from 1" in loopsy.complaint("history", "pet", "--lines", "0", exit_code=2)
     assert "no session" in loopsy.complaint("history", "nobody", exit_code=5)
-
-
-def test_ctrl_a_s_takes_the_size_and_leaving_gives_it_back(loopsy: CommandLine) -> None:
-    loopsy.say("start")
-    large = loopsy.on_terminal("shell", "--name", "pet", "--", "cat", rows=40, cols=100)
-    large.wait_attached()
-    small = loopsy.on_terminal("attach", "pet", rows=20, cols=60)
-    small.wait_attached()
-    large.expect(b"looks too")
-
-    def size() -> tuple[object, object]:
-        [session] = cast("list[dict[str, object]]", loopsy.json("list"))
-        return session["cols"], session["rows"]
-
-    assert size() == (100, 40)
-    small.type(b"\x01s")
-    until(lambda: size() == (60, 20))
-    small.type(DETACH)
-    assert small.exit_code() == 0
-    until(lambda: size() == (100, 40))
-    large.type(DETACH)
-    assert large.exit_code() == 0
