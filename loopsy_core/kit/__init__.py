@@ -18,6 +18,7 @@ from .programs import (
     clip,
     find_directory,
     find_executable,
+    in_words,
 )
 from .watched import Changes, Watched
 
@@ -43,6 +44,7 @@ __all__ = [
     "contained",
     "find_directory",
     "find_executable",
+    "in_words",
     "inheritable",
     "keep_running",
     "limit_as_at_first",

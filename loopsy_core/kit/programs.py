@@ -13,7 +13,15 @@ from loopsy_core.errors import BadRequest, Busy, LoopsyError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["brief", "cannot_start", "check_words", "clip", "find_directory", "find_executable"]
+__all__ = [
+    "brief",
+    "cannot_start",
+    "check_words",
+    "clip",
+    "find_directory",
+    "find_executable",
+    "in_words",
+]
 
 LONGEST_SHOWN: Final = 256
 """Characters of a command, or of its directory, in a list: it has to fit one message."""
@@ -45,14 +53,15 @@ def find_directory(cwd: str | None, home: str) -> str:
     path = Path(home, cwd[2:]) if cwd.startswith("~/") else Path(home if cwd == "~" else cwd)
     if not path.is_absolute():
         path = Path(home, path)
+    shown = in_words(str(path))
     try:
         if not path.is_dir():
             what = "is no directory" if path.exists() else "is not there"
-            raise BadRequest(f"the directory {path} {what}")
+            raise BadRequest(f"the directory {shown} {what}")
     except OSError as error:
-        raise BadRequest(f"the directory {path} cannot be used: {error.strerror}") from None
+        raise BadRequest(f"the directory {shown} cannot be used: {error.strerror}") from None
     if not os.access(path, os.X_OK):
-        raise BadRequest(f"the directory {path} may not be entered")
+        raise BadRequest(f"the directory {shown} may not be entered")
     return str(path)
 
 
@@ -66,9 +75,10 @@ def find_executable(name: str, cwd: str, env: Mapping[str, str]) -> str:
     path = str(Path(cwd, name)) if "/" in name else name
     found = shutil.which(path, path=env.get("PATH", os.defpath))
     if found is None:
-        exists = "/" in name and Path(path).exists()
+        # Unlike `Path.exists`, it takes a name that is too long for one that is not there.
+        exists = "/" in name and os.path.exists(path)
         why = "may not be executed" if exists else "is not to be found"
-        raise BadRequest(f"the program {name!r} {why} on this machine")
+        raise BadRequest(f"the program {name[:LONGEST_SHOWN]!r} {why} on this machine")
     return found if Path(found).is_absolute() else str(Path(cwd, found))
 
 
@@ -85,7 +95,8 @@ def cannot_start(program: str, error: OSError) -> LoopsyError:
     elif error.errno == errno.ETXTBSY:
         hint = ": it is being written"
     kind = Busy if error.errno in _LATER else BadRequest
-    return kind(f"{Path(program).name} cannot be started: {error.strerror or error}{hint}")
+    shown = in_words(Path(program).name)
+    return kind(f"{shown} cannot be started: {error.strerror or error}{hint}")
 
 
 def brief(argv: Iterable[str]) -> list[str]:
@@ -103,3 +114,9 @@ def brief(argv: Iterable[str]) -> list[str]:
 def clip(path: str) -> str:
     """Return the beginning of a path as text that can be sent, also when it is not UTF-8."""
     return path[:LONGEST_SHOWN].encode(errors="backslashreplace").decode()
+
+
+def in_words(path: str) -> str:
+    """Return a path as a sentence may hold it: not too long, and moving nobody's cursor."""
+    shown = path if len(path) <= LONGEST_SHOWN else path[: LONGEST_SHOWN - 1] + "…"
+    return shown if shown.isprintable() else repr(shown)

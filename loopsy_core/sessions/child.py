@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loopsy_core.errors import BadRequest
-from loopsy_core.kit import cannot_start, inheritable, limit_as_at_first
+from loopsy_core.kit import cannot_start, in_words, inheritable, limit_as_at_first
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -106,7 +106,8 @@ def _directory(program: Program) -> Generator[None]:
             os.chdir(program.cwd)
         except OSError as error:
             raise BadRequest(
-                f"the directory {program.cwd} cannot be entered: {error.strerror or error}"
+                f"the directory {in_words(program.cwd)} cannot be entered: "
+                f"{error.strerror or error}"
             ) from None
         try:
             yield

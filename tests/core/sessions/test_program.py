@@ -73,6 +73,8 @@ def test_a_program_is_searched_on_the_path_it_is_given(tmp_path: Path) -> None:
         (["/no/such/program"], None, {}, "'/no/such/program' is not to be found"),
         (["/etc/passwd"], None, {}, "'/etc/passwd' may not be executed"),
         (["/"], None, {}, "may not be executed"),
+        (["/" + "x" * 5000], None, {}, "is not to be found"),
+        (["/etc/passwd/x"], None, {}, "'/etc/passwd/x' is not to be found"),
         ([""], None, {}, "the command is empty"),
         (["true", "a\0b"], None, {}, "NUL"),
         (["tr\0ue"], None, {}, "NUL"),
@@ -84,6 +86,7 @@ def test_a_program_is_searched_on_the_path_it_is_given(tmp_path: Path) -> None:
         (["true"], "/etc/passwd", {}, "/etc/passwd is no directory"),
         (["true"], "/tmp\0", {}, "NUL"),
         (["true"], "/" + "x" * 4000, {}, "the directory"),
+        (["true"], "/etc/passwd/x", {}, "/etc/passwd/x is not there"),
         (["true"], "~nobody-of-that-name/x", {}, "is not there"),
     ],
 )
@@ -92,6 +95,15 @@ def test_what_cannot_be_started_says_why(
 ) -> None:
     with pytest.raises(BadRequest, match="(?s)" + says.replace("(", r"\(")):
         find_program(argv, cwd, extra)
+
+
+@pytest.mark.parametrize("name", ["/\x1b[2J\r", "/" + "x" * 4000, "/a\nb", "/\u202ex"])
+def test_why_it_cannot_be_started_is_one_line_that_moves_nobodys_cursor(name: str) -> None:
+    for argv, cwd in (([name], None), (["true"], name)):
+        with pytest.raises(BadRequest) as caught:
+            find_program(argv, cwd, {})
+        assert caught.value.message.isprintable()
+        assert len(caught.value.message) < 400
 
 
 def test_a_program_is_checked_before_anything_is_started() -> None:
