@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ __all__ = ["Child", "start_on_terminal"]
 _SIGNALS: Final = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
+_waiting: Final = trio.CapacityLimiter(math.inf)
+"""Threads that wait for programs, one for each where the system has no pidfds. There are as many
+as sessions, and none of the threads that do work must be kept from it."""
+
+
 class Child:
     """A program of ours. It leads a session and a process group; its pid names all three."""
 
@@ -40,7 +46,9 @@ class Child:
             if self._pidfd is not None:
                 await trio.lowlevel.wait_readable(self._pidfd)
             else:
-                await trio.to_thread.run_sync(_wait_in_thread, self.pid, abandon_on_cancel=True)
+                await trio.to_thread.run_sync(
+                    _wait_in_thread, self.pid, abandon_on_cancel=True, limiter=_waiting
+                )
             self._reap()
         return self.returncode
 
@@ -73,25 +81,24 @@ def start_on_terminal(program: Program, terminal: int) -> Child:
         raise cannot_start(program.argv[0], error) from None
     with _directory(program), limit_as_at_first():
         try:
-            return Child(
-                os.posix_spawn(
-                    program.argv[0],
-                    program.argv,
-                    program.env,
-                    file_actions=[
-                        # The leader of a fresh session owns the first terminal that it opens.
-                        (os.POSIX_SPAWN_OPEN, 0, path, os.O_RDWR, 0),
-                        (os.POSIX_SPAWN_DUP2, 0, 1),
-                        (os.POSIX_SPAWN_DUP2, 0, 2),
-                        *closed,
-                    ],
-                    setsid=True,
-                    setsigmask=(),
-                    setsigdef=_SIGNALS,
-                )
+            pid = os.posix_spawn(
+                program.argv[0],
+                program.argv,
+                program.env,
+                file_actions=[
+                    # The leader of a fresh session owns the first terminal that it opens.
+                    (os.POSIX_SPAWN_OPEN, 0, path, os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_DUP2, 0, 1),
+                    (os.POSIX_SPAWN_DUP2, 0, 2),
+                    *closed,
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_SIGNALS,
             )
         except OSError as error:
             raise cannot_start(program.argv[0], error) from None
+    return Child(pid)  # not before: it opens a descriptor, perhaps beyond the limit at first
 
 
 @contextmanager

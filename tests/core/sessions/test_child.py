@@ -252,3 +252,14 @@ async def test_the_end_is_seen_without_pidfds_too(monkeypatch: pytest.MonkeyPatc
     async with open_stage() as stage:
         session = await stage.start("sh", "-c", "exit 7")
         assert (await stage.until(session, lambda now: not now.alive)).exit_code == 7
+
+
+async def test_without_pidfds_many_ends_are_seen_and_other_threads_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(child_module, "_open_pidfd", lambda _pid: None)
+    async with open_stage() as stage:
+        sessions = [await stage.start("cat") for _ in range(50)]  # threads for work are 40
+        assert await trio.to_thread.run_sync(os.getpid) == os.getpid()
+        for session in reversed(sessions):
+            assert (await stage.client.end_session(session.id)).exit_code == -signal.SIGHUP

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -117,6 +119,41 @@ async def start_many(client: Client, count: int) -> None:
         await client.start(["cat"])
 
 
+async def end_all(client: Client, sessions: Sequence[SessionInfo]) -> None:
+    at_once = trio.CapacityLimiter(200)  # a connection may have 256 calls open
+
+    async def end(session: SessionInfo) -> None:
+        async with at_once:
+            assert not (await client.end_session(session.id)).alive
+
+    async with trio.open_nursery() as nursery:
+        for session in sessions:
+            nursery.start_soon(end, session)
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 8192, reason="too few of them")
+async def test_as_many_sessions_as_there_may_be_work_and_one_more_is_refused(home: Home) -> None:
+    with trio.fail_after(3 * PATIENCE):
+        async with host_with_limits(home, 1024, 8192) as client:
+            await start_many(client, MAX_ALIVE)
+            with pytest.raises(Busy, match="1000 sessions run already; end some first"):
+                await client.start(["cat"])
+            sessions = await client.sessions()
+            assert len({session.id for session in sessions if session.alive}) == MAX_ALIVE
+            async with client.attach(sessions[617].id, cols=80, rows=24) as (attached, _):
+                await attached.type(b"hello\r")
+                seen = b""
+                while b"hello\r\nhello" not in seen:
+                    shown = await attached.receive()
+                    seen += shown if isinstance(shown, bytes) else b""
+            await end_all(client, sessions)
+            async with client.watch_sessions() as lists:
+                async for now in lists:
+                    if len(now.sessions) == MAX_ENDED:
+                        break
+            assert b"there" in await output_of(client, ["sh", "-c", "echo there; cat"], b"there")
+
+
 async def output_of(client: Client, argv: Sequence[str], until: bytes) -> bytes:
     session = await client.start(argv)
     seen = b""
@@ -136,6 +173,20 @@ async def test_a_host_takes_the_descriptors_that_it_needs_and_programs_get_the_u
             await start_many(client, 40)
             script = 'echo "limits $(ulimit -Sn) $(ulimit -Hn) end"; cat'
             assert b"limits 64 4096 end" in await output_of(client, ["sh", "-c", script], b" end")
+
+
+def pidfds(home: Home) -> int:
+    """Return how many programs the host of `home` waits for without a thread."""
+    descriptors = Path("/proc", home.host_lock.read_text().strip(), "fd").iterdir()
+    return sum("[pidfd]" in str(each.readlink()) for each in descriptors)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_no_program_costs_a_thread_beyond_the_limit_at_first(home: Home) -> None:
+    with trio.fail_after(PATIENCE):
+        async with host_with_limits(home, 64, 4096) as client:
+            await start_many(client, 40)
+            assert pidfds(home) == 40
 
 
 async def test_a_host_without_descriptors_says_so_and_goes_on(home: Home) -> None:
