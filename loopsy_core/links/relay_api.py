@@ -151,9 +151,14 @@ def _fetch(request: urllib.request.Request, url: str) -> bytes:
             body = _read(cast("http.client.HTTPResponse", error.fp))
         raise _refusal(error.code, body, url) from None
     except urllib.error.URLError as error:
-        raise Gone(f"the relay {url} cannot be reached: {error.reason}") from None
+        raise Gone(f"the relay {url} cannot be reached: {_words(error.reason)}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: of headers
-        raise Gone(f"the relay {url} cannot be reached: {error}") from None
+        raise Gone(f"the relay {url} cannot be reached: {_words(error)}") from None
+
+
+def _words(reason: object) -> str:
+    """Return the system's words for what went wrong, without its number."""
+    return str(getattr(reason, "strerror", None) or reason)
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
