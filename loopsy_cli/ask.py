@@ -6,9 +6,11 @@ waiting is different. Loading trio takes longer than a whole `loopsy list` does 
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
-from typing import TYPE_CHECKING, Final, TypeVar
+import time
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from loopsy_core.errors import Gone, LoopsyError, NoDaemon, error_from_code
 from loopsy_core.home import Home, socket_address
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["ask", "ask_host", "node_pid"]
+__all__ = ["ask", "ask_host", "ask_machines", "node_pid"]
 
+MACHINES: Final = 5.0
+"""Seconds that other machines have for an answer, where several are asked."""
 LOST: Final = 30.0
 """Seconds of silence after which nobody is there; a node that works on an answer sends pings."""
 _READ: Final = 131_072
@@ -60,20 +64,37 @@ def ask(
     home = home or Home.find()
     try:
         with _connect(home.node_socket) as sock:
-            return _converse(sock, [operation], on_data, to=to, data=data)[0]
+            [reply] = _converse(sock, [_Question(operation, to, data)], on_data)
     except FileNotFoundError:
-        raise NoDaemon(
-            f"no daemon runs in {home.root}; `loopsy start` starts it, and so does `loopsy up`"
-        ) from None
+        raise _no_daemon(home) from None
+    return _unless_failed(reply)
+
+
+def ask_machines(
+    operation: Operation[R], machines: Sequence[str | None], home: Home | None = None
+) -> list[R | LoopsyError]:
+    """Ask several machines the same, all at once; None stands for this one.
+
+    Of each comes its reply, or what kept it from answering; one that says nothing for five
+    seconds is not waited for.
+    """
+    home = home or Home.find()
+    try:
+        with _connect(home.node_socket) as sock:
+            questions = [_Question(operation, machine) for machine in machines]
+            return _converse(sock, questions, deadline=time.monotonic() + MACHINES)
+    except FileNotFoundError:
+        raise _no_daemon(home) from None
 
 
 def ask_host(operations: Sequence[Operation[R]], home: Home) -> list[R] | None:
     """Ask the session host of `home` itself, all at once; None when no host runs."""
     try:
         with _connect(home.host_socket) as sock:
-            return _converse(sock, operations)
+            replies = _converse(sock, [_Question(operation) for operation in operations])
     except FileNotFoundError:
         return None
+    return [_unless_failed(reply) for reply in replies]
 
 
 def node_pid(home: Home) -> int | None:
@@ -108,45 +129,67 @@ def _connect(path: Path) -> socket.socket:
     return sock
 
 
+class _Question(NamedTuple, Generic[R]):
+    """What is asked, of which machine, and what is sent along."""
+
+    operation: Operation[R]
+    to: str | None = None
+    data: bytes = b""
+
+
 def _converse(
     sock: socket.socket,
-    operations: Sequence[Operation[R]],
+    questions: Sequence[_Question[R]],
     on_data: Callable[[bytes], object] | None = None,
     *,
-    to: str | None = None,
-    data: bytes = b"",
-) -> list[R]:
+    deadline: float | None = None,
+) -> list[R | LoopsyError]:
+    """Ask everything, and return what came of each, in order."""
     calls = Calls(opener=True)
-    unsent: dict[int, memoryview] = {}
     frames = FrameDecoder()
-    unasked = list(enumerate(operations))[::-1]
-    waiting: dict[int, tuple[int, Operation[R]]] = {}
-    replies: dict[int, R] = {}
-    failure: LoopsyError | None = None
+    unasked = list(range(len(questions)))[::-1]
+    unsent: dict[int, memoryview] = {}
+    waiting: dict[int, int] = {}
+    replies: dict[int, R | LoopsyError] = {}
     while unasked or waiting:
         while unasked and len(waiting) < _AT_ONCE:
-            number, operation = unasked.pop()
+            number = unasked.pop()
+            operation, to, data = questions[number]
             call_id = calls.ask(operation.op, encode(operation), to)
-            waiting[call_id] = number, operation
+            waiting[call_id] = number
             unsent[call_id] = memoryview(data)
         _send(calls, unsent)
         _write(sock, calls)
+        if deadline is not None:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([sock], [], [], left)[0]:
+                break
         for frame in frames.feed(_read(sock)):
             heard = calls.receive(frame)
             if isinstance(heard, Data) and on_data is not None:
                 on_data(heard.data)
                 calls.consumed(heard.id, cost(heard.data))
-            elif isinstance(heard, Answer):
-                number, operation = waiting.pop(heard.id)
+            elif isinstance(heard, (Answer, Fault)):
                 unsent.pop(heard.id, None)
-                replies[number] = read_reply(operation, heard.result)
-            elif isinstance(heard, Fault):
-                del waiting[heard.id]
-                unsent.pop(heard.id, None)
-                failure = failure or error_from_code(heard.code, heard.message)
-    if failure is not None:
-        raise failure
-    return [replies[number] for number in range(len(operations))]
+                number = waiting.pop(heard.id)
+                if isinstance(heard, Fault):
+                    replies[number] = error_from_code(heard.code, heard.message)
+                else:
+                    replies[number] = read_reply(questions[number].operation, heard.result)
+    late = Gone("it does not answer")
+    return [replies.get(number, late) for number in range(len(questions))]
+
+
+def _unless_failed(reply: R | LoopsyError) -> R:
+    if isinstance(reply, LoopsyError):
+        raise reply
+    return reply
+
+
+def _no_daemon(home: Home) -> NoDaemon:
+    return NoDaemon(
+        f"no daemon runs in {home.root}; `loopsy start` starts it, and so does `loopsy up`"
+    )
 
 
 def _send(calls: Calls, unsent: dict[int, memoryview]) -> None:

@@ -50,10 +50,9 @@ def execute(
     if terminal:
         if stdin or timeout is not None:
             raise BadRequest("with --terminal there is neither --stdin nor --timeout")
-        if not is_here(peer, home):
-            raise BadRequest("--terminal works on this machine only; leave it out, or log in there")
         absolute = cwd is not None and cwd.startswith(("/", "~"))
-        return shell(*command, cwd=cwd if absolute else f"~/{cwd or ''}")
+        there = None if is_here(peer, home) else peer
+        return shell(*command, cwd=cwd if absolute else f"~/{cwd or ''}", peer=there)
     from .executing import follow
     from .looping import run
 

@@ -16,6 +16,7 @@ from loopsy_core.wire import Ended, Resized, Viewers
 
 from .display import Display
 from .keys import HELP, KEYS_HELP, Keys, Pressed
+from .reaching import reach
 from .show import clean
 
 if TYPE_CHECKING:
@@ -71,15 +72,20 @@ Outcome: TypeAlias = Detached | Ended | Lost | Signalled
 
 
 async def follow(
-    home: Home, session: SessionInfo, terminal: Terminal, *, view_only: bool
+    home: Home,
+    session: SessionInfo,
+    terminal: Terminal,
+    *,
+    machine: str | None = None,
+    view_only: bool,
 ) -> Outcome:
-    """Show `session` in `terminal` until one of them ends or the user leaves.
+    """Show `session`, which may be on another `machine`, until it ends or the user leaves.
 
     Raises what the node answers when the session cannot be shown in the first place.
     """
     async with trio.open_nursery() as nursery:
         viewing = Viewing(session.id, view_only=view_only, answers=True, name=terminal.name)
-        following = _Following(home, viewing, terminal, nursery)
+        following = _Following(home, machine, viewing, terminal, nursery)
         await nursery.start(following.obey_signals)
         nursery.start_soon(following.read_keys)
         nursery.start_soon(following.display.keep_painting)
@@ -93,10 +99,16 @@ class _Following:
     """What the tasks share. Whoever knows how it ends calls `finish`."""
 
     def __init__(
-        self, home: Home, viewing: Viewing, terminal: Terminal, nursery: trio.Nursery
+        self,
+        home: Home,
+        machine: str | None,
+        viewing: Viewing,
+        terminal: Terminal,
+        nursery: trio.Nursery,
     ) -> None:
         self.outcome: Outcome | None = None
         self._home = home
+        self._machine = machine
         self._viewing = viewing
         self._terminal = terminal
         self._nursery = nursery
@@ -127,7 +139,7 @@ class _Following:
         while True:
             try:
                 async with open_client(self._home) as client:
-                    await self._show_on(client)
+                    await self._show_on(reach(client, self._machine))
             except LoopsyError as error:
                 if not self._was_attached:
                     raise
@@ -143,7 +155,8 @@ class _Following:
             self.finish(Lost(str(error)))
         elif silence > SOON and not self._away:
             self._away = True
-            self.display.cover(["The daemon is away; this goes on when it is back. " + KEYS_HELP])
+            who = "The daemon" if self._machine is None else clean(self._machine)
+            self.display.cover([f"{who} is away; this goes on when it is back. " + KEYS_HELP])
         await trio.sleep(BETWEEN_TRIES)
 
     async def _show_on(self, client: Client) -> None:

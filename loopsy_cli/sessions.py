@@ -8,11 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
+import msgspec
+
 from loopsy_core.errors import BadRequest, LoopsyError, NotFound
 from loopsy_core.home import Home
 from loopsy_core.wire import (
     Ended,
     EndSession,
+    ListPeers,
     ListSessions,
     RemoveSession,
     RenameSession,
@@ -21,8 +24,9 @@ from loopsy_core.wire import (
     StartSession,
 )
 
-from .ask import ask
-from .options import Json, Option
+from .ask import ask, ask_machines
+from .options import Json, Option, Peer
+from .reaching import Place, place_of
 from .show import age, clean, dim, ending, note, print_json, say, table, write
 
 if TYPE_CHECKING:
@@ -45,10 +49,12 @@ def shell(
     agent: Annotated[str | None, Option("Start claude, codex, gemini or opencode.")] = None,
     custom: Annotated[str | None, Option("Start a custom command.", "NAME")] = None,
     auto_approve: Annotated[bool, Option("Have the agent approve by itself.")] = False,
+    peer: Peer = None,
 ) -> int:
     """Start a session and show it in this terminal: your login shell, or the command after --.
 
     With --agent, what follows -- goes to the agent; with --auto-approve it is told to ask nobody.
+    With --peer it runs on another machine, there in the home folder unless --cwd says another.
     It outlives this terminal: Ctrl-A D detaches, and loopsy attach shows it again, as does a
     paired phone at the same time. If no daemon runs, one is started.
 
@@ -67,15 +73,15 @@ def shell(
             command=custom,
             auto_approve=auto_approve,
             name=name,
-            cwd=folder(cwd),
-            env=surroundings(),
+            cwd=folder(cwd) if peer is None else cwd,
+            env=surroundings() if peer is None else {},
             cols=cols,
             rows=rows,
         )
         if ensure_daemon(home) is not None:
             note(f"started the daemon of {clean(str(home.root))}; `loopsy stop` ends it")
-        session = ask(request, home)
-        return _exit_code(_show(home, session, terminal, view_only=False))
+        session = ask(request, home, to=peer)
+        return _exit_code(_show(home, session, terminal, machine=peer, view_only=False))
 
 
 def attach(
@@ -86,45 +92,68 @@ def attach(
 ) -> int:
     """Show a session in this terminal, by its id (or the beginning of it) or name.
 
-    Its screen comes back as it was. Ctrl-A D detaches, Ctrl-A Ctrl-A sends one Ctrl-A,
-    Ctrl-A S gives the session the size of this terminal, and Ctrl-A ? shows these keys.
+    On another machine it is PEER:NAME. Its screen comes back as it was. Ctrl-A D detaches, Ctrl-A
+    Ctrl-A sends one Ctrl-A, Ctrl-A S gives the session the size of this terminal, and Ctrl-A ?
+    shows these keys.
     """
     from .tty import open_terminal
 
     home = Home.find()
     with open_terminal("loopsy attach") as terminal:
-        found = find_session(ask(ListSessions(), home).sessions, session)
+        machine, reference = place_of(session, home)
+        found = find_session(ask(ListSessions(), home, to=machine).sessions, reference)
         if os.environ.get("LOOPSY_SESSION") == found.id:
             raise BadRequest(f"this terminal is the session {found.name!r}; it cannot show itself")
-        outcome = _show(home, found, terminal, view_only=view)
+        outcome = _show(home, found, terminal, machine=machine, view_only=view)
     # How the program ended is shown, but is not how we did: it may have ended days ago.
     return 0 if isinstance(outcome, Ended) else _exit_code(outcome)
 
 
-def list_sessions(*, json: Json = False) -> None:
-    """List all sessions of this machine, the oldest first.
+def list_sessions(
+    *,
+    local: Annotated[bool, Option("Only those of this machine.")] = False,
+    json: Json = False,
+) -> None:
+    """List all sessions, here and on every machine that is reached, the oldest first.
 
-    A session that has ended stays, with its last screen, until it is removed.
+    A session that has ended stays, with its last screen, until it is removed. What stands under
+    NAME is what attach, kill and the others take.
     """
-    sessions = ask(ListSessions()).sessions
+    home = Home.find()
+    peers = [] if local else [peer for peer in ask(ListPeers(), home).peers if peer.way]
+    machines = [None, *(peer.name for peer in peers)]
+    here, *there = ask_machines(ListSessions(), machines, home)
+    if isinstance(here, LoopsyError):
+        raise here
+    found: list[tuple[str | None, SessionInfo]] = [(None, each) for each in here.sessions]
+    silent: list[str] = []
+    for peer, listed in zip(peers, there, strict=True):
+        if isinstance(listed, LoopsyError):
+            silent.append(f"{clean(peer.name)}: {clean(str(listed))}")
+        else:
+            found += [(peer.name, session) for session in listed.sessions]
     if json:
-        print_json(sessions)
-    elif not sessions:
+        print_json([{"machine": name, **msgspec.structs.asdict(each)} for name, each in found])
+    elif not found:
         say("no session runs; `loopsy shell` starts one")
     else:
         table(
             ("NAME", "ID", "STATE", "AGE", "SIZE", "VIEWERS", "COMMAND"),
-            [_row(session) for session in sessions],
-            faint=[not session.alive for session in sessions],
+            [_row(name, session) for name, session in found],
+            faint=[not session.alive for _, session in found],
         )
-        for reason in dict.fromkeys(session.lost for session in sessions if session.lost):
+        lost = dict.fromkeys(session.lost for _, session in found if session.lost)
+        for reason in lost:
             say(dim(f"lost: {clean(reason)}"))
+    for line in silent:
+        note(line)
 
 
 def kill(session: str, /, *, json: Json = False) -> None:
     """End a session's program: it is told to hang up, and killed if it does not."""
     asked_at = time.time()
-    ended = ask(EndSession(session=session))
+    machine, reference = place_of(session, Home.find())
+    ended = ask(EndSession(session=reference), to=machine)
     if json:
         print_json(ended)
     else:
@@ -146,19 +175,21 @@ def history(
     """
     if lines is not None and not 1 <= lines <= MOST_LINES:
         raise BadRequest(f"--lines is a number from 1 to {MOST_LINES}")
-    request = ShowHistory(session=session, ansi=ansi, lines=lines)
+    machine, reference = place_of(session, Home.find())
+    request = ShowHistory(session=reference, ansi=ansi, lines=lines)
     if json:
         pieces: list[bytes] = []
-        ask(request, on_data=pieces.append)
+        ask(request, to=machine, on_data=pieces.append)
         text = b"".join(pieces).decode("utf-8", "replace")
         print_json({"session": session, "lines": text.removesuffix("\n").split("\n")})
     else:
-        ask(request, on_data=write)
+        ask(request, to=machine, on_data=write)
 
 
 def rename(session: str, name: str, /, *, json: Json = False) -> None:
     """Give a session another name."""
-    renamed = ask(RenameSession(session=session, name=name))
+    machine, reference = place_of(session, Home.find())
+    renamed = ask(RenameSession(session=reference, name=name), to=machine)
     if json:
         print_json(renamed)
     else:
@@ -177,7 +208,8 @@ def remove(
     if ended:
         removed += [info.id for info in ask(ListSessions()).sessions if not info.alive]
     for session in removed:
-        ask(RemoveSession(session=session))
+        machine, reference = place_of(session, Home.find())
+        ask(RemoveSession(session=reference), to=machine)
         if not json:
             say(f"{clean(session)} is removed")
     if json:
@@ -204,10 +236,10 @@ def find_session(sessions: Sequence[SessionInfo], reference: str) -> SessionInfo
     return found[0]
 
 
-def _row(session: SessionInfo) -> tuple[str, ...]:
+def _row(machine: str | None, session: SessionInfo) -> tuple[str, ...]:
     command = shlex.join([Path(session.argv[0]).name, *session.argv[1:]])
     return (
-        session.name,
+        str(Place(machine, session.name)),
         session.id,
         "running" if session.alive else "lost" if session.lost else _end(session),
         age(session.created_at),
@@ -222,18 +254,25 @@ def _end(session: SessionInfo) -> str:
     return f"lost: {clean(session.lost)}" if session.lost else ending(session.exit_code)
 
 
-def _show(home: Home, session: SessionInfo, terminal: Terminal, *, view_only: bool) -> Outcome:
+def _show(
+    home: Home,
+    session: SessionInfo,
+    terminal: Terminal,
+    *,
+    machine: str | None,
+    view_only: bool,
+) -> Outcome:
     """Show a session, give the terminal back clean, and say how it went."""
     from .following import Lost, follow
     from .looping import run
 
     with terminal.raw():
-        outcome = run(lambda: follow(home, session, terminal, view_only=view_only))
-    name = clean(session.name)
+        outcome = run(lambda: follow(home, session, terminal, machine=machine, view_only=view_only))
+    name = clean(str(Place(machine, session.name)))
     again = f"loopsy attach {shlex.quote(name)}"
     match outcome:
         case Ended(exit_code=None):
-            note(f"[{name} is lost{_reason(home, session)}]")
+            note(f"[{name} is lost{_reason(home, machine, session)}]")
         case Ended():
             note(f"[{name} ended with {ending(outcome.exit_code)}]")
         case Lost():
@@ -243,10 +282,10 @@ def _show(home: Home, session: SessionInfo, terminal: Terminal, *, view_only: bo
     return outcome
 
 
-def _reason(home: Home, session: SessionInfo) -> str:
+def _reason(home: Home, machine: str | None, session: SessionInfo) -> str:
     """Return why nobody saw a session end, as far as its node can tell."""
     try:
-        known = {info.id: info for info in ask(ListSessions(), home).sessions}
+        known = {info.id: info for info in ask(ListSessions(), home, to=machine).sessions}
     except LoopsyError:
         return ""
     info = known.get(session.id)
