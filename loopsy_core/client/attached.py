@@ -61,6 +61,7 @@ class Attached:
         # The picture under way is kept here, so that a cancelled `receive` loses none of it.
         self._drawing: Picture | None = None
         self._drawn = bytearray()
+        self._owed: Resized | None = None
         viewing.connections += 1
         self._connection = viewing.connections
         self._sent = 0  # of all that `viewing` typed, what was sent before or over this call
@@ -83,6 +84,10 @@ class Attached:
         """
         if self._drawing is not None:
             return await self._draw()
+        if self._owed is not None:
+            await trio.lowlevel.checkpoint()
+            owed, self._owed = self._owed, None
+            return owed
         piece = await self._call.receive()
         if piece is None:
             raise ProtocolViolation("the host stopped without saying why")
@@ -97,14 +102,19 @@ class Attached:
             case Resumed():
                 if not self._viewing.all_output:
                     raise ProtocolViolation("the host resumes in the middle of the stream")
-                self._viewing.began(item)
+                self._resume(item)
                 return None
+            case Resized():
+                self._viewing.sized(item.cols, item.rows)
             case Typed():
                 self._viewing.confirmed(item)
         return item
 
     async def begin(self) -> Drawn | None:
-        """Wait for the first item: a whole screen, or None when the output just goes on."""
+        """Wait for the first item: a whole screen, or None when the output just goes on.
+
+        If it goes on in another size than before, `receive` says so before it brings more output.
+        """
         piece = await self._call.receive()
         if piece is None or isinstance(piece, bytes):
             raise ProtocolViolation("the host began with something else than its screen")
@@ -115,7 +125,7 @@ class Attached:
                 self._drawing = item
                 drawn = await self._draw()
             case Resumed():
-                self._viewing.began(item)
+                self._resume(item)
             case _:
                 raise ProtocolViolation("the host began with something else than its screen")
         self._sent = item.typed
@@ -182,6 +192,12 @@ class Attached:
         """Whether the same `Viewing` is shown over a later connection; that one counts."""
         return self._connection != self._viewing.connections
 
+    def _resume(self, item: Resumed) -> None:
+        """Go on where the host does; a size that changed meanwhile comes before the output."""
+        self._viewing.began(item)
+        if self._viewing.sized(item.cols, item.rows):
+            self._owed = Resized(item.cols, item.rows)
+
     async def _draw(self) -> Drawn:
         item = self._drawing
         assert item is not None
@@ -193,6 +209,7 @@ class Attached:
         vt, self._drawing, self._drawn = bytes(self._drawn), None, bytearray()
         # In the middle of the stream it only acknowledges: what is under way is not sent again.
         self._viewing.began(item)
+        self._viewing.sized(item.cols, item.rows)
         return Drawn(vt, item.cols, item.rows, item.title)
 
 

@@ -49,6 +49,7 @@ class Viewing:
         self._viewer = secrets.token_bytes(16)
         self._epoch: str | None = None
         self._offset = 0
+        self._size: tuple[int, int] | None = None
         self._screen_spoiled = False
         self._confirmed = 0  # typed bytes that the host has
         self._unconfirmed = bytearray()  # typed after those
@@ -92,6 +93,11 @@ class Viewing:
     def shown(self, data: bytes) -> None:
         """Note that output was taken over; from now on it will not come again."""
         self._offset += len(data)
+
+    def sized(self, cols: int, rows: int) -> bool:
+        """Note the terminal's size where the output stands; return whether that is news."""
+        before, self._size = self._size, (cols, rows)
+        return before != self._size
 
     def spoiled(self) -> None:
         """Note that what was shown is no longer on the screen: next time it is drawn whole."""

@@ -174,6 +174,41 @@ async def test_sizes_and_output_come_in_their_order() -> None:
     assert viewing.request(80, 24).offset == 6
 
 
+async def test_a_size_that_changed_while_the_viewer_was_away_comes_before_more_output() -> None:
+    async def first_time(asked: Asked) -> None:
+        await asked.send_item(picture())
+        await asked.send(b"one")
+        await asked.send_item(Resized(90, 20))
+        await trio.sleep_forever()
+
+    async def second_time(asked: Asked) -> None:
+        await asked.send_item(Resumed("e", 3, 0, 100, 30, ""))
+        await asked.send(b"two")
+        await trio.sleep_forever()
+
+    async def third_time(asked: Asked) -> None:
+        await asked.send_item(Resumed("e", 6, 0, 100, 30, ""))
+        await asked.send(b"three")
+        await asked.send_item(Ended(0))
+
+    host = Host(first_time, second_time, third_time)
+    viewing = Viewing("s")
+    shown: list[object] = []
+    with trio.fail_after(5):
+        for count in (2, 2, 2):
+            async with (
+                open_talk(host.answer) as (talk, pipe),
+                Client(talk).attach(viewing, cols=80, rows=24) as (attached, _),
+            ):
+                shown.append([await attached.receive() for _ in range(count)])
+                pipe.cut()
+    assert shown == [
+        [b"one", Resized(90, 20)],
+        [Resized(100, 30), b"two"],
+        [b"three", Ended(0)],
+    ]
+
+
 async def no_more(_: Asked) -> None:
     await trio.lowlevel.checkpoint()
 
