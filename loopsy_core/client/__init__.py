@@ -10,7 +10,9 @@ from .context import ContextChange, ContextEntry, SharedContext
 from .daemon import start_daemon
 from .jobs import Completed, Output, RunningJob
 from .messages import Inbox, Mailbox
+from .session import RemoteSession
 from .tasks import TaskQueue, Work
+from .unread import OutputLost
 from .viewing import Viewing
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "Inbox",
     "Mailbox",
     "Output",
+    "OutputLost",
+    "RemoteSession",
     "RunningJob",
     "SharedContext",
     "Shown",

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from loopsy_core.errors import Gone, NoDaemon
 from loopsy_core.home import Home
 from loopsy_core.kit import one_error
-from loopsy_core.links import (
-    Call,
-    Channel,
-    Conversation,
-    connect_local,
-    open_conversation,
-)
+from loopsy_core.links import connect_local
 from loopsy_core.wire import (
     AttachJob,
     EndSession,
@@ -26,6 +21,7 @@ from loopsy_core.wire import (
     RunJob,
     SessionInfo,
     SessionList,
+    ShowHistory,
     StartSession,
     Status,
     WatchEvents,
@@ -34,16 +30,30 @@ from loopsy_core.wire import (
     decode_event,
 )
 
-from .attached import Attached, Drawn, open_attached
+from .attached import open_attached
 from .context import SharedContext
 from .jobs import MOST_OUTPUT, Completed, RunningJob, open_job, run_job
+from .line import open_line
 from .messages import Mailbox
+from .opening import PATIENCE, open_running, open_started
 from .tasks import TaskQueue
 from .viewing import Viewing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Mapping,
+        Sequence,
+    )
     from contextlib import AbstractAsyncContextManager
+
+    from loopsy_core.links import Call, Channel, Conversation
+
+    from .attached import Attached, Drawn
+    from .session import RemoteSession
 
 __all__ = ["Client", "open_client", "open_host_client"]
 
@@ -52,19 +62,28 @@ T = TypeVar("T")
 
 
 class Client:
-    """A node's calls over one conversation.
+    """A node's calls.
 
     Each method raises what the node answers (`LoopsyError` and its children), and `Gone` when
-    the connection is lost. A cancelled call is taken back on the node's side too.
+    the connection is lost: whether the node has acted is not known then. The next call connects
+    anew, or raises `NoDaemon`. A cancelled call is taken back on the node's side too.
     """
 
-    def __init__(self, conversation: Conversation, peer: str | None = None) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        peer: str | None = None,
+        *,
+        again: Callable[[], Awaitable[Conversation]] | None = None,
+    ) -> None:
         """Ask over `conversation`; `open_client` makes one to this machine's node.
 
-        What is asked goes to the machine `peer`, where that is not this one.
+        What is asked goes to the machine `peer`, where that is not this one. `again` returns
+        another conversation when that was lost; without it, calls raise `Gone` from then on.
         """
         self._conversation = conversation
         self._peer = peer
+        self._again = again
 
     def peer(self, name: str) -> Client:
         """Return the same calls on another machine, by its name, its id or a beginning of that.
@@ -73,15 +92,23 @@ class Client:
         `Gone`). `PeerLeft` is raised when it is lost in the middle of a call, which may or may not
         have been acted on.
         """
-        return Client(self._conversation, name)
+        return Client(self._conversation, name, again=self._again)
 
     async def ask(self, operation: Operation[R]) -> R:
         """Ask any operation of `loopsy_core.wire` and return its reply."""
-        return await self._conversation.ask(operation, to=self._peer)
+        return await (await self._converse()).ask(operation, to=self._peer)
 
-    def open_call(self, operation: Operation[R]) -> AbstractAsyncContextManager[Call]:
+    @asynccontextmanager
+    async def open_call(self, operation: Operation[R]) -> AsyncGenerator[Call]:
         """Ask, and talk over the call's stream; leaving the block takes the call back."""
-        return self._conversation.open_call(operation, to=self._peer)
+        conversation = await self._converse()
+        async with conversation.open_call(operation, to=self._peer) as call:
+            yield call
+
+    async def _converse(self) -> Conversation:
+        if self._conversation.closed and self._again is not None:
+            self._conversation = await self._again()
+        return self._conversation
 
     @property
     def context(self) -> SharedContext:
@@ -119,8 +146,9 @@ class Client:
         cols: int = 80,
         rows: int = 24,
     ) -> SessionInfo:
-        """Start a program on a terminal of its own; without `argv` the user's login shell.
+        """Start a program and leave it to itself; `start_session` stays with it.
 
+        It runs on a terminal of its own; without `argv` it is the user's login shell.
         `kind` may be an agent ("claude", say; `ask(ListKinds())` tells which there are); then
         `argv` is what follows its program, and with `auto_approve` it is told to ask nothing.
         `command` names a custom command of the machine instead. `cols` and `rows` are the
@@ -145,12 +173,77 @@ class Client:
             )
         )
 
+    async def history(self, session: str, *, lines: int | None = None, ansi: bool = False) -> str:
+        """Return a session's scrollback and screen as text, or the last `lines` lines of it.
+
+        `session` is as for `end_session`. With `ansi` colours and styles are kept.
+        """
+        operation = ShowHistory(session=session, ansi=ansi, lines=lines)
+        async with self.open_call(operation) as call:
+            call.end()
+            text = bytearray()
+            while (piece := await call.receive()) is not None:
+                text += piece if isinstance(piece, bytes) else b""
+        return text.decode()
+
     async def end_session(self, session: str) -> SessionInfo:
         """End a session's program and return the session once it is gone.
 
         `session` is an id, a unique beginning of one, or a name.
         """
         return await self.ask(EndSession(session=session))
+
+    def start_session(
+        self,
+        argv: Sequence[str] | None = None,
+        *,
+        kind: str | None = None,
+        command: str | None = None,
+        auto_approve: bool = False,
+        name: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cols: int = 80,
+        rows: int = 24,
+        keep: bool = False,
+        patience: float = PATIENCE,
+    ) -> AbstractAsyncContextManager[RemoteSession]:
+        """Start a program, and read and type on its terminal for as long as the block lasts.
+
+        Leaving the block ends the program, also when an error or a cancellation ends the block:
+        SIGHUP, three seconds, SIGKILL. With `keep` it lives on, as it does when somebody
+        leaves it in a terminal. What was typed has arrived by then in either case.
+
+        `patience` is how many seconds the node may be away before that is an error; until then
+        a lost connection is made anew, with nothing missing or doubled in either direction.
+        Everything else is as for `start`, and so is what it raises; cancelled while the program
+        starts, that is ended, too.
+        """
+        starting = partial(
+            self.start,
+            argv,
+            kind=kind,
+            command=command,
+            auto_approve=auto_approve,
+            name=name,
+            cwd=cwd,
+            env=env,
+            cols=cols,
+            rows=rows,
+        )
+        return open_started(self, starting, keep=keep, patience=patience)
+
+    def session(
+        self, session: str, *, from_beginning: bool = False, patience: float = PATIENCE
+    ) -> AbstractAsyncContextManager[RemoteSession]:
+        """Read and type on the terminal of a session that is there; leaving lets it live on.
+
+        `session` is an id, a unique beginning of one, or a name. The output that `expect` sees
+        is what comes from now on; `from_beginning` has it begin with the oldest that is kept
+        (4 MiB), and the first `expect` raises `OutputLost` if that is not all there was.
+        `patience` is as for `start_session`. Raises `NotFound` when there is no such session.
+        """
+        return open_running(self, session, from_beginning=from_beginning, patience=patience)
 
     def attach(
         self, viewing: Viewing | str, *, cols: int, rows: int
@@ -254,17 +347,22 @@ class _Values(Generic[T]):
 async def open_client(home: Home | None = None) -> AsyncGenerator[Client]:
     """Connect to this machine's node, for as long as the block lasts.
 
+    When the node goes away and comes back, the next call finds it again.
+
     `home` is the node's home: `LOOPSY_HOME` or `~/.loopsy` if not given. Raises `NoDaemon` when
     no node runs there.
     """
     home = home or Home.find()
-    try:
-        channel = await connect_local(home.node_socket)
-    except Gone:
-        raise NoDaemon(
-            f"no node runs in {home.root}; `loopsy start` or `loopsy up` starts one"
-        ) from None
-    async with _open(channel) as client:
+
+    async def connect() -> Channel:
+        try:
+            return await connect_local(home.node_socket)
+        except Gone:
+            raise NoDaemon(
+                f"no node runs in {home.root}; `loopsy start` or `loopsy up` starts one"
+            ) from None
+
+    async with _open(connect) as client:
         yield client
 
 
@@ -275,12 +373,12 @@ async def open_host_client(home: Home | None = None) -> AsyncGenerator[Client]:
     It answers what is about sessions and nothing else. Raises `Gone` when no host runs.
     """
     home = home or Home.find()
-    async with _open(await connect_local(home.host_socket)) as client:
+    async with _open(partial(connect_local, home.host_socket)) as client:
         yield client
 
 
 @asynccontextmanager
-async def _open(channel: Channel) -> AsyncGenerator[Client]:
+async def _open(connect: Callable[[], Awaitable[Channel]]) -> AsyncGenerator[Client]:
     with one_error():
-        async with open_conversation(channel, opener=True) as conversation:
-            yield Client(conversation)
+        async with open_line(connect) as line:
+            yield Client(await line.converse(), again=line.converse)

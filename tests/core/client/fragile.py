@@ -122,47 +122,47 @@ class Lossy(trio.abc.Stream):
 
     def __init__(self, dice: random.Random, carries: float) -> None:
         self._dice = dice
-        self._carries = carries  # bytes that still get through to the far end
-        self._inbox = bytearray()
-        self._news = trio.lowlevel.ParkingLot()
-        self._breaks_at = math.inf
+        self.carries = carries  # bytes that still get through to the far end
+        self.inbox = bytearray()
+        self.news = trio.lowlevel.ParkingLot()
+        self.breaks_at = math.inf
         self.far: Lossy
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
-        if trio.current_time() >= self._breaks_at:
+        if trio.current_time() >= self.breaks_at:
             raise trio.BrokenResourceError
-        through = data[: int(min(len(data), self._carries))]
-        self._carries -= len(through)
-        self.far._inbox += through
-        self.far._news.unpark_all()
-        if not self._carries:
+        through = data[: int(min(len(data), self.carries))]
+        self.carries -= len(through)
+        self.far.inbox += through
+        self.far.news.unpark_all()
+        if not self.carries:
             self.lose()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         await trio.lowlevel.checkpoint()
-        while not self._inbox:
-            with trio.move_on_at(self._breaks_at) as patience:
-                await self._news.park()
+        while not self.inbox:
+            with trio.move_on_at(self.breaks_at) as patience:
+                await self.news.park()
             if patience.cancelled_caught:
                 raise trio.BrokenResourceError
-        most = min(len(self._inbox), max_bytes or len(self._inbox))
+        most = min(len(self.inbox), max_bytes or len(self.inbox))
         size = self._dice.choice((most, self._dice.randint(1, most)))
-        data = bytes(self._inbox[:size])
-        del self._inbox[:size]
+        data = bytes(self.inbox[:size])
+        del self.inbox[:size]
         return data
 
     def lose(self) -> None:
         """Lose the connection; each end learns of it when it does, and may read on until then."""
         for end in (self, self.far):
-            end._carries = 0
-            if end._breaks_at == math.inf:
-                end._breaks_at = trio.current_time() + self._dice.choice(
+            end.carries = 0
+            if end.breaks_at == math.inf:
+                end.breaks_at = trio.current_time() + self._dice.choice(
                     (0.0, self._dice.random() * LONGEST_DELAY)
                 )
                 if self._dice.random() < 0.5:
-                    end._inbox.clear()
-            end._news.unpark_all()
+                    end.inbox.clear()
+            end.news.unpark_all()
 
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.checkpoint()

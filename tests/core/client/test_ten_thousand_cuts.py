@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import random
 from typing import TYPE_CHECKING, Final
 
 import pytest
 import trio
-from trio.testing import MockClock
 
 from loopsy_core.client import Client, Drawn, Viewing
 from loopsy_core.errors import Gone
@@ -18,6 +16,10 @@ from loopsy_core.wire import WINDOW, Ended, Resized, Viewers
 from tests.core.client.fragile import INPUT, OUTPUT, Play, open_play
 
 if TYPE_CHECKING:
+    import random
+
+    from trio.testing import MockClock
+
     from loopsy_core.client import Attached, Shown
 
 CUTS: Final = 1000
@@ -108,7 +110,7 @@ class Watch:
         """Wait until it has been shown all, and the program has all that was typed."""
         terminal = self._play.terminal
         with trio.fail_after(STALLED):
-            while (self.shown, self.typed) != (terminal.printed, terminal.typed):
+            while (self.shown, self.typed) != (terminal.printed, terminal.typed):  # noqa: ASYNC110
                 await trio.sleep(PAUSE)
 
     def _check(self, shown: Shown) -> None:
@@ -186,7 +188,7 @@ async def cut_off_and_on(
     """Lose that many connections, and have one that lasts to the end of all that was said."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.connect)
-        while not watch.attached:
+        while not watch.attached:  # noqa: ASYNC110
             await trio.sleep(PAUSE)
         nursery.cancel_scope.cancel()
     async with trio.open_nursery() as nursery:
