@@ -190,6 +190,8 @@ class Play:
         self._host = host
         self._nursery = nursery
         self.cuts = 0
+        self.latest: Lossy
+        """Our end of the connection that was made last."""
 
     @asynccontextmanager
     async def connected(
@@ -205,6 +207,7 @@ class Play:
         near, far = Lossy(self.dice, up), Lossy(self.dice, down)
         near.far, far.far = far, near
         self._nursery.start_soon(self._host.serve, FramedChannel(far))
+        self.latest = near
         self.cuts += math.inf not in (up, down)
         await trio.lowlevel.checkpoint()
         return FramedChannel(near)
