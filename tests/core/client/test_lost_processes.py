@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 import trio
+from pexpect import EOF
 
-from loopsy_core.client import Viewing, open_client, open_host_client, start_daemon
+from loopsy_core.client import OutputLost, Viewing, open_client, open_host_client, start_daemon
 from loopsy_core.errors import Gone, LoopsyError, NoDaemon
 from loopsy_core.sessions.records import Records
 from loopsy_core.wire import StopNode, Viewers
@@ -124,6 +125,48 @@ async def show_flood(client: Client, flooded: Viewing) -> None:
     with suppress(Gone):
         async with client.attach(flooded, cols=80, rows=24) as (attached, _):
             await receive_for_ever(attached)
+
+
+async def test_a_script_goes_on_when_the_node_was_killed_and_has_come_back(home: Home) -> None:
+    with trio.fail_after(PATIENCE):
+        pid = await start_daemon(home)
+        async with open_client(home) as client, client.start_session(ECHO) as session:
+            await session.expect_exact("#")
+            await session.send("one.")
+            await kill(pid)
+            await session.send("two.")
+            with pytest.raises(Gone):
+                await client.sessions()
+            await start_daemon(home)
+            await session.send("three.")
+            assert await session.expect_exact("three.") == 0
+            assert session.before == "one.two."
+            assert [each.alive for each in await client.sessions()] == [True]
+            assert "#one.two.three." in await session.screen()
+        async with open_client(home) as client:
+            assert [each.alive for each in await client.sessions()] == [False]
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+async def test_a_script_is_told_that_its_session_is_lost_with_its_host(
+    home: Home, *, read_before: bool
+) -> None:
+    with trio.fail_after(PATIENCE):
+        await start_daemon(home)
+        async with open_client(home) as client, client.start_session(ECHO) as session:
+            await session.expect_exact("#")
+            await eventually(Records(home.sessions).any)
+            await session.send("some")
+            if read_before:
+                await session.expect_exact("so")
+            host = holder_of(home.host_lock)
+            assert host is not None
+            os.kill(host, signal.SIGKILL)
+            with pytest.raises(OutputLost) as lost:
+                await session.expect("more")
+            assert lost.value.missed is None
+            assert await session.expect([EOF]) == 0
+            assert await session.wait_ended() is None
 
 
 async def ask_status(home: Home) -> None:
