@@ -212,7 +212,8 @@ class Client:
 
         Leaving the block ends the program, also when an error or a cancellation ends the block:
         SIGHUP, three seconds, SIGKILL. With `keep` it lives on, as it does when somebody
-        leaves it in a terminal. What was typed has arrived by then in either case.
+        leaves it in a terminal. Left without an error, it waits up to two seconds until the
+        program has taken what was typed.
 
         `patience` is how many seconds the node may be away before that is an error; until then
         a lost connection is made anew, with nothing missing or doubled in either direction.
