@@ -127,13 +127,16 @@ async def show_flood(client: Client, flooded: Viewing) -> None:
             await receive_for_ever(attached)
 
 
-async def test_a_script_goes_on_when_the_node_was_killed_and_has_come_back(home: Home) -> None:
+@pytest.mark.parametrize("number", range(3))
+async def test_a_script_goes_on_when_the_node_has_ended_and_come_back(
+    home: Home, number: int
+) -> None:
     with trio.fail_after(PATIENCE):
         pid = await start_daemon(home)
         async with open_client(home) as client, client.start_session(ECHO) as session:
             await session.expect_exact("#")
             await session.send("one.")
-            await kill(pid)
+            await end(pid, home, number)
             await session.send("two.")
             with pytest.raises(Gone):
                 await client.sessions()

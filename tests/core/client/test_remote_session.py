@@ -238,7 +238,7 @@ class Way:
     async def client(self) -> AsyncGenerator[Client]:
         with one_error():
             async with open_line(self.connect) as line:
-                yield Client(await line.converse(), line.converse)
+                yield Client(await line.converse(), again=line.converse)
 
 
 async def speak(play: Play, session: RemoteSession, size: int, read: bytearray) -> None:
