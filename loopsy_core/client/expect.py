@@ -52,6 +52,7 @@ class Expecting(SpawnBase):  # type: ignore[misc]  # pexpect has no types
         self._lasting = lasting
         self._decoder = _new_decoder()
         self._busy = False
+        self._forgotten = 0  # of what was searched since the last match
         self.searchwindowsize: int | None = SEARCH_WINDOW
         self.passed_over = 0
 
@@ -83,11 +84,13 @@ class Expecting(SpawnBase):  # type: ignore[misc]  # pexpect has no types
             return await self._search(Expecter(self, searcher, window), seconds)
         finally:
             self._busy = False
+            self.passed_over = self._forgotten
+            if self.after not in (None, TIMEOUT) or not self._before.tell():
+                self._forgotten = 0  # it has been told of: the next `before` begins anew
 
     async def _search(self, expecter: Expecter, seconds: float | None) -> int:
         seconds = self.timeout if seconds == DEFAULT else seconds
         deadline = float("inf") if seconds is None else trio.current_time() + seconds
-        self.passed_over = 0
         try:
             await trio.lowlevel.checkpoint()
             index = expecter.existing_data()
@@ -134,15 +137,16 @@ class Expecting(SpawnBase):  # type: ignore[misc]  # pexpect has no types
     def _forget(self) -> None:
         """Keep no more of what was searched than is promised."""
         if (extra := self._before.tell() - MAX_BEFORE) > MAX_BEFORE:
-            self.passed_over += extra
-            self._before = self._latest(self._before)
+            self._forgotten += extra
+            self._before = _latest(self._before)
         if self._buffer.tell() > 2 * MAX_BEFORE:
-            self._buffer = self._latest(self._buffer)
+            self._buffer = _latest(self._buffer)
 
-    def _latest(self, text: StringIO) -> StringIO:
-        latest = StringIO()
-        latest.write(text.getvalue()[-MAX_BEFORE:])
-        return latest
+
+def _latest(text: StringIO) -> StringIO:
+    latest = StringIO()
+    latest.write(text.getvalue()[-MAX_BEFORE:])
+    return latest
 
 
 def _new_decoder() -> codecs.IncrementalDecoder:

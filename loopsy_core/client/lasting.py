@@ -105,10 +105,6 @@ class Lasting:
             if self.ended is not None:
                 return
             await self.wait()
-        self.abandon()
-
-    def abandon(self) -> None:
-        """Detach, whatever was typed; without a connection, give up."""
         (self._showing or self._trying).cancel()
 
     # What the session shows.
@@ -196,9 +192,8 @@ class Lasting:
 
     async def _tell(self, attached: Attached) -> None:
         """Tell what is due, over one connection."""
+        self._size_due = self._claimed is not None  # attaching told the size itself
         try:
-            if self._claimed is not None:
-                await attached.claim_size(*self._claimed)
             while True:
                 self._due = trio.Event()
                 if self._size_due:

@@ -39,6 +39,7 @@ async def open_started(
 ) -> AsyncGenerator[RemoteSession]:
     """Do what `Client.start_session` says; `start` starts the program."""
     info = await _start(client, start)
+    session: RemoteSession | None = None
     try:
         viewing = Viewing(info.id, all_output=True)
         async with _open(client, info, viewing, patience) as session:
@@ -48,7 +49,7 @@ async def open_started(
             with suppress(LoopsyError):  # what went wrong before is what matters
                 await _end(client, info)
         raise
-    if not keep:
+    if not (keep or session.ended):
         await _end(client, info)
 
 

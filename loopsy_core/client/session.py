@@ -48,6 +48,11 @@ class RemoteSession:
         self._patience = patience
         self._expecting_or_none: Expecting | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the program has ended and all that it said has come."""
+        return self._lasting.ended is not None
+
     # Typing.
 
     async def send(self, data: str | bytes) -> None:

@@ -237,6 +237,18 @@ async def test_what_goes_by_is_searched_and_forgotten_and_that_is_told() -> None
     assert (spawn.before, spawn.passed_over) == ("", 0)
 
 
+async def test_what_was_forgotten_before_a_time_out_is_told_after_it_as_well(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    size = 10 << 20
+    spawn = expecting([b"." * (1 << 20)] * 10, ends=False)
+    for _ in range(2):
+        with pytest.raises(TIMEOUT):
+            await spawn.until_matched("found", 5, WINDOW)
+        assert spawn.passed_over > 0
+        assert len(spawn.before) + spawn.passed_over == size
+
+
 async def test_two_tasks_cannot_expect_at_once() -> None:
     spawn = expecting([], ends=False)
     async with trio.open_nursery() as nursery:
