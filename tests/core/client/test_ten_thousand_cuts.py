@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CUTS: Final = 1000
 """Connections that are lost in each of the ten cases."""
+FEWER_CUTS: Final = 250
+"""The same where more is looked at for each."""
 SEEDS: Final = [*range(9), None]
 PAUSE: Final = 0.002
 """Seconds between two bursts of output or of typing, on average."""
@@ -178,7 +180,7 @@ async def print_on(play: Play, watch: Watch, ahead: int) -> None:
 async def resize_on(play: Play) -> None:
     """Have somebody else change the size now and then."""
     while True:
-        await trio.sleep(play.dice.expovariate(1 / PAUSE / 5))
+        await trio.sleep(play.dice.expovariate(1 / PAUSE / 15))
         play.session.resize(*any_size(play.dice))
 
 
@@ -200,7 +202,7 @@ async def cut_off_and_on(
             if ahead > AHEAD:
                 await trio.sleep(play.dice.random() * 20 * PAUSE)  # the program prints on
         nursery.cancel_scope.cancel()
-    assert min(watch.shown, watch.typed) > 100 * cuts, "next to nothing has come through"
+    assert min(watch.shown, watch.typed) > 20 * cuts, "next to nothing has come through"
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.connect)
         await watch.in_step()
@@ -224,19 +226,19 @@ async def test_nothing_is_lost_or_doubled_over_ten_thousand_cuts(
         assert watch.pictures == 1, "but for the first, the output always goes on where it was"
 
 
-@pytest.mark.parametrize("seed", SEEDS[-3:])
+@pytest.mark.parametrize("seed", SEEDS[-2:])
 async def test_a_viewer_that_falls_behind_again_and_again_is_shown_the_exact_screen(
     seed: int | None, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async with open_play(monkeypatch, seed, log=SMALL_LOG) as play:
         watch = Watch(play, Viewing(play.session.id))
-        await cut_off_and_on(play, watch, CUTS // 3, ahead=FAR_AHEAD)
-        assert play.cuts == CUTS // 3
-        assert watch.pictures > 25
+        await cut_off_and_on(play, watch, FEWER_CUTS, ahead=FAR_AHEAD)
+        assert play.cuts == FEWER_CUTS
+        assert watch.pictures > 5
 
 
 @pytest.mark.parametrize("log", [None, SMALL_LOG])
-@pytest.mark.parametrize("seed", SEEDS[-3:])
+@pytest.mark.parametrize("seed", SEEDS[-2:])
 async def test_sizes_that_change_between_cuts_stand_at_their_place_in_the_output(
     seed: int | None,
     log: int | None,
@@ -247,14 +249,14 @@ async def test_sizes_that_change_between_cuts_stand_at_their_place_in_the_output
         watch = Watch(play, Viewing(play.session.id))
         watch.sizes = True
         ahead = AHEAD if log is None else FAR_AHEAD
-        await cut_off_and_on(play, watch, CUTS // 3, ahead=ahead, resizing=True)
-        assert len(play.terminal.sizes) > CUTS // 3
-        assert watch.resizes > 25
+        await cut_off_and_on(play, watch, FEWER_CUTS, ahead=ahead, resizing=True)
+        assert len(play.terminal.sizes) > 50
+        assert watch.resizes > 5
         assert watch.pictures == 1 or log is not None
 
 
 @pytest.mark.parametrize("log", [None, SMALL_LOG])
-@pytest.mark.parametrize("seed", SEEDS[-3:])
+@pytest.mark.parametrize("seed", SEEDS[-2:])
 async def test_a_reader_misses_nothing_but_what_it_is_told_that_it_missed(
     seed: int | None,
     log: int | None,
@@ -264,6 +266,6 @@ async def test_a_reader_misses_nothing_but_what_it_is_told_that_it_missed(
     async with open_play(monkeypatch, seed, log=log) as play:
         watch = Watch(play, Viewing(play.session.id, all_output=True))
         ahead = AHEAD if log is None else FAR_AHEAD
-        await cut_off_and_on(play, watch, CUTS // 3, ahead=ahead)
+        await cut_off_and_on(play, watch, FEWER_CUTS, ahead=ahead)
         assert watch.pictures == 0
         assert (watch.viewing.missed > 0) is (log is not None)
