@@ -11,7 +11,7 @@ import trio
 
 from loopsy_core.client import Client, Drawn
 from loopsy_core.errors import Gone, NotFound
-from loopsy_core.sessions.records import Record, Records
+from loopsy_core.sessions.records import Head, Record, Records
 from loopsy_core.wire import (
     Ended,
     RemoveSession,
@@ -52,7 +52,7 @@ def record(session_id: str, *, created_at: float = 1.0, alive: bool = True) -> R
         argv=["cat"],
         cwd="/",
     )
-    return Record(info, b"what it showed")
+    return Record(Head(info, "an epoch", 14, 0), b"what it showed")
 
 
 async def screen_says(client: Client, session: str, text: str) -> None:
@@ -64,7 +64,12 @@ async def screen_says(client: Client, session: str, text: str) -> None:
 async def recorded(home: Home, text: bytes) -> None:
     """Wait until `text` is on disk."""
     records = Records(home.sessions)
-    await eventually(lambda: any(text in each.picture for each in records.read_all()))
+
+    def holds_text() -> bool:
+        kept = [records.read(head.info.id) for head in records.take_up()]
+        return any(each is not None and text in each.picture for each in kept)
+
+    await eventually(holds_text)
 
 
 async def test_a_session_whose_host_was_killed_is_lost_with_its_last_screen(home: Home) -> None:
@@ -100,7 +105,7 @@ async def test_a_session_whose_host_was_killed_is_lost_with_its_last_screen(home
                 assert shown.exit_code is None
             await client.ask(RemoveSession(session="pet"))
             assert await client.sessions() == []
-            assert Records(home.sessions).read_all() == []
+            assert Records(home.sessions).take_up() == []
             nursery.cancel_scope.cancel()
 
 
@@ -134,14 +139,14 @@ async def test_no_host_is_started_only_to_say_how_the_node_is(home: Home) -> Non
 
 def test_what_is_no_record_is_passed_over_and_left_alone(tmp_path: Path) -> None:
     records = Records(tmp_path / "sessions")
-    assert records.read_all() == []
+    assert records.take_up() == []
     assert not records.any()
     records.write(record("00000002", created_at=2.0))
     records.write(record("00000001", created_at=1.0))
     whole = (tmp_path / "sessions" / "00000001").read_bytes()
     for name, content in {
         "0000000a": b"",
-        "0000000b": whole[:-5],
+        "0000000b": whole[:40],
         "0000000c": whole,  # another session's
         "0000000d": b"\xc1" * 100,
         "notes.txt": b"mine",
@@ -149,7 +154,7 @@ def test_what_is_no_record_is_passed_over_and_left_alone(tmp_path: Path) -> None
     }.items():
         (tmp_path / "sessions" / name).write_bytes(content)
     (tmp_path / "sessions" / "0000000e").mkdir()
-    assert [each.info.id for each in records.read_all()] == ["00000001", "00000002"]
+    assert [head.info.id for head in records.take_up()] == ["00000001", "00000002"]
     assert (tmp_path / "sessions" / "0000000d").exists()
     assert (tmp_path / "sessions").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "sessions" / "00000001").stat().st_mode & 0o777 == 0o600
@@ -160,4 +165,4 @@ def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> N
     records = Records(tmp_path / "sessions")
     records.write(record("00000001"))
     records.remove("00000001")
-    assert records.read_all() == []
+    assert records.take_up() == []
