@@ -65,7 +65,7 @@ async def stuck_viewer(home: Home, client: Client) -> None:
     """Report what a viewer that never reads costs while its session prints 400 MB."""
     alone, log = await flood(home, client)
     report("400 MB that nobody looks at", log, "MB")
-    quiet = await client.start(["sh", "-c", "stty raw echo; exec sleep 1000"])
+    quiet = await client.start(["sh", "-c", "stty raw echo; exec cat >/dev/null"])
     before = host_memory(home)
     session = await client.start(["sh", "-c", f"read go; {FLOOD}"])
     async with (

@@ -33,8 +33,14 @@ STUCK: Final = 10.0
 """Seconds in which the process neither answers nor comes to another turn; then it is killed."""
 LOOK_EVERY: Final = 1.0
 """Seconds between two signs of life that are asked for, while there is work."""
-STEADY: Final = 30.0
-"""Seconds after which a process that ends may be followed by another at once."""
+STARTING: Final = 20.0
+"""Seconds that the process may take until it answers first."""
+PAUSE: Final = 0.2
+"""Seconds between the end of a process that nobody is to blame for and the next one."""
+LONGEST_PAUSE: Final = 10.0
+"""Seconds before the next one where none can be started, at most."""
+FAILURES: Final = 2
+"""So many processes in a row that never answered mean that there is no emulator for now."""
 GOODBYE: Final = 2.0
 """Seconds that the system may take to end a process that was killed."""
 
@@ -104,9 +110,9 @@ class Emulator:
 
     async def keep(self) -> None:
         """Have a process run, for ever."""
-        backoff = Backoff(first=0.2)
+        backoff = Backoff(first=0.05, most=LONGEST_PAUSE)
+        failures = 0
         while True:
-            began = trio.current_time()
             run = _Run()
             try:
                 with one_error():
@@ -114,12 +120,15 @@ class Emulator:
             except (LoopsyError, OSError) as error:
                 run.why = str(error)
             _log.warning("the emulator process is gone: %s", run.why)
-            if trio.current_time() - began >= STEADY:
+            if run.ready:
+                failures = 0
                 backoff.reset()
-            if not run.ready:
+            else:
+                failures += 1
+            if failures >= FAILURES:
                 self._set_down(run.why)
             if not run.blamed:
-                await trio.sleep(backoff.next())
+                await trio.sleep(PAUSE if run.ready else backoff.next())
 
     async def _run(self, run: _Run) -> None:
         """Run one process to its end, and tell the session whose output it was, if it was any."""
@@ -150,8 +159,9 @@ class Emulator:
     async def _ask_for_life(self, conversation: Conversation, mark: Mark, run: _Run) -> None:
         while True:
             turns = mark.turns
+            longest = STUCK if run.ready else STARTING
             try:
-                with trio.move_on_after(STUCK) as patience:
+                with trio.move_on_after(longest) as patience:
                     await conversation.ask(Beat())
             except Gone:
                 return  # whoever watches the conversation says so
@@ -163,7 +173,7 @@ class Emulator:
                 self._work = trio.Event()
                 await trio.sleep(LOOK_EVERY)
             elif mark.turns == turns:
-                raise Gone(f"it has been stuck for {STUCK:.0f} seconds")
+                raise Gone(f"it has been stuck for {longest:.0f} seconds")
 
     def _blame(self, mark: Mark, run: _Run) -> None:
         worker = mark.worker

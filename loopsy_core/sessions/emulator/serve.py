@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import threading
+from collections import OrderedDict
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -56,6 +57,9 @@ LARGEST_SLICE: Final = 65_536
 every two bytes) costs twenty times as much as other."""
 MOST_REPLIES: Final = 16_384
 """Bytes of answers to the queries of one slice; no program's terminal would hold as many."""
+MOST_KEPT: Final = 16 << 20
+"""Bytes of pictures that are kept until their screens change: the one that was drawn for the disk
+is also what the next viewer sees."""
 COMING: Final = 10.0
 """Seconds for which a call waits for the feed that it belongs to, which was asked before it."""
 
@@ -150,6 +154,32 @@ class _Fed:
         self.screen.close()
 
 
+class _Pictures:
+    """The pictures drawn last, as far as their screens are still the same."""
+
+    def __init__(self) -> None:
+        self._drawn: OrderedDict[_Fed, tuple[int, int, bytes]] = OrderedDict()
+        self._size = 0
+
+    def of(self, fed: _Fed) -> bytes:
+        """Return a picture of this screen as it is now."""
+        offset, resizes, picture = self._drawn.get(fed, (-1, -1, b""))
+        self.forget(fed)
+        if (offset, resizes) != (fed.offset, fed.resizes):
+            with fed.at_work():
+                picture = fed.screen.picture()
+        self._drawn[fed] = fed.offset, fed.resizes, picture
+        self._size += len(picture)
+        while self._size > MOST_KEPT:
+            self.forget(next(iter(self._drawn)))
+        return picture
+
+    def forget(self, fed: _Fed) -> None:
+        """Keep no picture of this screen."""
+        if (drawn := self._drawn.pop(fed, None)) is not None:
+            self._size -= len(drawn[2])
+
+
 class _Emulator:
     """All screens."""
 
@@ -157,6 +187,7 @@ class _Emulator:
         self._mark = mark
         self._make = make
         self._fed: dict[int, _Fed] = {}
+        self._pictures = _Pictures()
         self._begun = trio.lowlevel.ParkingLot()
 
     async def answer(self, asked: Asked) -> object:
@@ -190,6 +221,7 @@ class _Emulator:
                     await fed.take(piece, asked)
         finally:
             del self._fed[feed.number]
+            self._pictures.forget(fed)
             fed.close()
         return Nothing()
 
@@ -206,10 +238,9 @@ class _Emulator:
     async def _draw(self, asked: Asked, draw: Draw) -> Nothing:
         fed = await self._find(draw.number, draw.offset, draw.resizes)
         screen = fed.screen
-        with fed.at_work():
-            picture = screen.picture()
-            cols, rows = screen.size
-            title = screen.title
+        picture = self._pictures.of(fed)
+        cols, rows = screen.size
+        title = screen.title
         follows = draw.longest is None or len(picture) <= draw.longest
         await asked.send_item(Drawn(fed.offset, fed.resizes, cols, rows, title, follows))
         if follows:
