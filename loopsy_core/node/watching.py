@@ -27,6 +27,8 @@ PAUSE: Final = 1.0
 QUIET: Final = 10.0
 """Seconds for which a host is watched in which nothing runs: what was asked may be about to."""
 
+UNKNOWN: Final = "its session host ended, and the next one does not know it"
+
 _log = logging.getLogger("loopsy.sessions")
 
 
@@ -78,19 +80,23 @@ class _Watch:
 
     def __init__(self, events: Broadcast[Event]) -> None:
         self._events = events
-        self._alive: dict[str, bool] = {}
+        self._seen: dict[str, SessionInfo] = {}
 
     @property
     def running(self) -> int:
         """How many sessions ran when we looked last."""
-        return sum(self._alive.values())
+        return sum(info.alive for info in self._seen.values())
 
     def look(self, sessions: list[SessionInfo]) -> None:
         """Compare with what was there before, and publish what has happened."""
+        now = {info.id: info for info in sessions}
         for info in sessions:
-            before = self._alive.get(info.id)
+            before = self._seen.get(info.id)
             if before is None and info.alive:
                 self._events.publish(SessionStarted(info.id, info.name, info.kind))
-            if before and not info.alive:
+            if before is not None and before.alive and not info.alive:
                 self._events.publish(SessionEnded(info.id, info.name, info.exit_code, info.lost))
-        self._alive = {info.id: info.alive for info in sessions}
+        for info in self._seen.values():
+            if info.alive and info.id not in now:  # its host ended before it was kept on disk
+                self._events.publish(SessionEnded(info.id, info.name, None, UNKNOWN))
+        self._seen = now

@@ -136,7 +136,7 @@ class Sessions:
 
     async def _feed(self, session: Session, scope: trio.CancelScope) -> None:
         with scope:
-            await session.screen.run()
+            await session.feeder.run()
 
     def _drop(self, session: Session) -> None:
         """Let go of a session as a whole."""

@@ -26,7 +26,8 @@ from loopsy_core.wire import (
 )
 
 from .audience import Audience
-from .far_screen import Drawing, FarScreen
+from .far_screen import FarScreen
+from .feeder import Drawing, Feeder
 from .output import Output, Place
 from .records import Head, Record
 from .running import Running
@@ -86,7 +87,7 @@ class Session:
         self.output = Output(*size)
         self.title = ""
         self.exit_code: int | None = None
-        self.screen = FarScreen(
+        self.feeder = Feeder(
             self.output,
             emulator,
             on_reply=self._reply,
@@ -94,7 +95,8 @@ class Session:
             on_killed=self._redraw,
             read_kept=self._read_kept,
         )
-        self._running = Running(program, self._take, self.screen.wait_near)
+        self.screen = FarScreen(self.output, self.feeder)
+        self._running = Running(program, self._take, self.feeder.wait_near)
         self._ended = trio.Event()
         self._removed = False
         self._input_lock = trio.Lock()
@@ -143,7 +145,7 @@ class Session:
 
     def head(self, drawing: Drawing | None = None) -> Head:
         """Return what is to be kept beside a picture: `drawing`, or else the one kept before."""
-        place, size = self.screen.kept or Place(), self.output.size
+        place, size = self.feeder.kept or Place(), self.output.size
         if drawing is not None:
             place, size = drawing.place, drawing.size
         info = msgspec.structs.replace(self.info, cols=size.cols, rows=size.rows)
@@ -151,7 +153,7 @@ class Session:
 
     def recorded(self, record: Record) -> None:
         """Note that `record` was kept."""
-        self.screen.keep(Place(record.head.offset, record.head.resizes))
+        self.feeder.keep(Place(record.head.offset, record.head.resizes))
 
     async def _read_kept(self) -> Drawing | None:
         record = await self._read_record(self.id)
@@ -172,7 +174,7 @@ class Session:
         self._ended_at = time.time() if info.ended_at is None else info.ended_at
         self._lost = lost if info.alive else info.lost
         self.unrecorded = info.alive
-        self.screen.revive()
+        self.feeder.revive()
         self.output.log.close()
         self._ended.set()
 
@@ -190,7 +192,7 @@ class Session:
             self._ended_at = time.time()
             self.output.log.close()
             self._ended.set()
-            self.screen.printed()
+            self.feeder.printed()
             self.news.unpark_all()
             self._on_change()
 
@@ -199,7 +201,7 @@ class Session:
         self.output.log.append(data)
         # Those who look come first: an echo need not wait for the emulator.
         self._show_now(data, before)
-        self.screen.printed()
+        self.feeder.printed()
         self._outdate_record()
 
     def _show_now(self, data: bytes, before: Place) -> None:
@@ -231,8 +233,8 @@ class Session:
             viewer.outdated = True
         self.news.unpark_all()
         self._outdate_record()
-        if self.screen.failed is not None and self.alive:
-            self._lost = self.screen.failed
+        if self.feeder.failed is not None and self.alive:
+            self._lost = self.feeder.failed
             self._on_failed(self)
 
     # What others ask.
@@ -244,7 +246,7 @@ class Session:
         if self._running.pty is not None:
             self._running.pty.resize(cols, rows)
         self.output.resize(cols, rows)
-        self.screen.printed()
+        self.feeder.printed()
         self.news.unpark_all()
         self._outdate_record()
         self._on_change()
@@ -334,4 +336,4 @@ class Session:
     def close(self) -> None:
         """Let go of the screen; viewers that are still here get what the log holds, no picture."""
         self._removed = True
-        self.screen.close()
+        self.feeder.close()

@@ -17,7 +17,7 @@ from loopsy_core.client import open_host_client
 from loopsy_core.errors import Busy
 from loopsy_core.screen import Screen
 from loopsy_core.sessions.emulator import open_emulator_process, reach
-from loopsy_core.sessions.far_screen import FAILED, MOST_KILLS
+from loopsy_core.sessions.feeder import FAILED, MOST_KILLS
 from loopsy_core.sessions.output import Place
 from loopsy_core.wire import Resumed, ShowHistory, ShowScreen
 from tests.core.sessions.emulators import CRASH, CRASH_LATER, HANG, fragile_process
@@ -177,8 +177,8 @@ async def test_what_was_printed_goes_on_from_the_kept_picture(tmp_path: Path) ->
             await seat.until(b"more")
             before = await stage.client.ask(ShowHistory(session=session.id))
             end = seat.offset
-            screen = stage.sessions.find(session.id).screen
-            await eventually(lambda: screen.kept == Place(end))
+            feeder = stage.sessions.find(session.id).feeder
+            await eventually(lambda: feeder.kept == Place(end))
             os.kill(await emulator(), signal.SIGKILL)
             await seat.type(b"x")
             await seat.until(b"more1\n2\n3\n")
