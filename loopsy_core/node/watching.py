@@ -27,7 +27,7 @@ PAUSE: Final = 1.0
 QUIET: Final = 10.0
 """Seconds for which a host is watched in which nothing runs: what was asked may be about to."""
 
-UNKNOWN: Final = "its session host ended, and the next one does not know it"
+UNKNOWN: Final = "its session host ended before it, and had not kept it on disk"
 
 _log = logging.getLogger("loopsy.sessions")
 
@@ -64,6 +64,7 @@ async def watch_sessions(hosts: HostStarter, events: Broadcast[Event]) -> None:
 
 async def _follow(call: Call, watch: _Watch) -> None:
     """Follow what a host tells until nothing has run there for a while."""
+    gone: str | None = UNKNOWN
     while True:
         piece = None
         # A host that is watched for ever could not leave when it is idle.
@@ -72,7 +73,8 @@ async def _follow(call: Call, watch: _Watch) -> None:
         if piece is None:
             return
         if isinstance(piece, Item):
-            watch.look(decode(piece.value, SessionList).sessions)
+            watch.look(decode(piece.value, SessionList).sessions, gone)
+            gone = None  # from now on it is this host that has ended and removed it
 
 
 class _Watch:
@@ -87,8 +89,11 @@ class _Watch:
         """How many sessions ran when we looked last."""
         return sum(info.alive for info in self._seen.values())
 
-    def look(self, sessions: list[SessionInfo]) -> None:
-        """Compare with what was there before, and publish what has happened."""
+    def look(self, sessions: list[SessionInfo], gone: str | None) -> None:
+        """Compare with what was there before, and publish what has happened.
+
+        `gone` says why a session that ran is not there any more.
+        """
         now = {info.id: info for info in sessions}
         for info in sessions:
             before = self._seen.get(info.id)
@@ -97,6 +102,6 @@ class _Watch:
             if before is not None and before.alive and not info.alive:
                 self._events.publish(SessionEnded(info.id, info.name, info.exit_code, info.lost))
         for info in self._seen.values():
-            if info.alive and info.id not in now:  # its host ended before it was kept on disk
-                self._events.publish(SessionEnded(info.id, info.name, None, UNKNOWN))
+            if info.alive and info.id not in now:
+                self._events.publish(SessionEnded(info.id, info.name, None, gone))
         self._seen = now

@@ -256,6 +256,11 @@ class Feeder:
     # Being looked at.
 
     @property
+    def fed(self) -> bool:
+        """Whether the process keeps the screen just now."""
+        return self._feeding is not None
+
+    @property
     def blank(self) -> bool:
         """Whether nothing was ever printed, nor said by us, whatever sizes there were."""
         return not self._output.log.end and self._base is not None and not self._base.picture

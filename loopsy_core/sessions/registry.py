@@ -240,7 +240,6 @@ class Sessions:
             with contained(self._log, f"session {session.id}"):
                 raise
         self._ended[session.id] = session
-        session.unrecorded = True
         await self._keep_record(session)
         while len(self._ended) > MAX_ENDED:
             self._forget(next(iter(self._ended.values())))

@@ -47,11 +47,16 @@ class Running:
         self.pty: Pty | None = None
         """The terminal, while the program runs."""
 
-    async def run(self, cols: int, rows: int, *, task_status: trio.TaskStatus[None]) -> int | None:
-        """Start the program, take its output to the end, and return its exit code.
+    @property
+    def exit_code(self) -> int | None:
+        """How the program ended: -N if signal N ended it, None if it did not."""
+        return None if self._child is None else self._child.returncode
 
-        The code is -N if signal N ended it, None if it does not end. Raises `BadRequest` or `Busy`
-        before it has started when it cannot be started. Cancelled, it hangs up on the program.
+    async def run(self, cols: int, rows: int, *, task_status: trio.TaskStatus[None]) -> None:
+        """Start the program and take its output to the end.
+
+        Raises `BadRequest` or `Busy` before it has started when it cannot be started. Cancelled, it
+        hangs up on the program, and takes what that has to say to it in a moment.
         """
         pty, far = open_pty(cols, rows)
         try:
@@ -65,7 +70,8 @@ class Running:
                 with trio.move_on_after(GOODBYE, shield=True):
                     await child.wait()  # when we are cancelled; else it has ended already
                 child.close()
-            return child.returncode
+                if data := pty.read_nowait():
+                    self._take(data)
         finally:
             self.pty = None
             self._gone.set()

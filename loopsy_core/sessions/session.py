@@ -187,11 +187,13 @@ class Session:
         """
         size = self.output.size
         try:
-            self.exit_code = await self._running.run(size.cols, size.rows, task_status=task_status)
+            await self._running.run(size.cols, size.rows, task_status=task_status)
         finally:
+            self.exit_code = self._running.exit_code
             self._ended_at = time.time()
             self.output.log.close()
             self._ended.set()
+            self._outdate_record()
             self.feeder.printed()
             self.news.unpark_all()
             self._on_change()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from loopsy_core.links import Channel
 
-__all__ = ["Fragile", "fragile_process", "near_emulator"]
+__all__ = ["Fragile", "emulators_of", "fragile_process", "near_emulator"]
 
 CRASH: Final = b"\x1b]7777;crash\x07"
 """Output that a `Fragile` screen ends its process on, as a fault in the emulator would."""
@@ -69,6 +70,13 @@ async def near_emulator() -> AsyncGenerator[tuple[Channel, Mark]]:
             yield near, mark
         finally:
             nursery.cancel_scope.cancel()
+
+
+def emulators_of(pid: int) -> list[int]:
+    """Return the emulator processes of a host."""
+    children = ["pgrep", "-P", str(pid), "-f", "emulator"]
+    found = subprocess.run(children, capture_output=True, check=False)
+    return [int(line) for line in found.stdout.split()]
 
 
 fragile_process = partial(open_emulator_process, ("-m", "tests.core.sessions.emulators"))

@@ -20,7 +20,7 @@ from loopsy_core.sessions.emulator import open_emulator_process, reach
 from loopsy_core.sessions.feeder import FAILED, MOST_KILLS
 from loopsy_core.sessions.output import Place
 from loopsy_core.wire import Resumed, ShowHistory, ShowScreen
-from tests.core.sessions.emulators import CRASH, CRASH_LATER, HANG, fragile_process
+from tests.core.sessions.emulators import CRASH, CRASH_LATER, HANG, emulators_of, fragile_process
 from tests.core.sessions.stage import PROMPT, Drawing, Seat, Stage, open_stage
 from tests.world import PATIENCE, eventually, holder_of
 
@@ -39,12 +39,6 @@ CULPRITS: Final = {
     # What is found to end the emulator itself belongs here, with `open_emulator_process`.
     "a fault while output is taken": (fragile_process, CRASH),
 }
-
-
-def emulators_of(pid: int) -> list[int]:
-    """Return the emulator processes of a host."""
-    children = ["pgrep", "-P", str(pid), "-f", "emulator"]
-    return [int(line) for line in subprocess.run(children, capture_output=True).stdout.split()]
 
 
 async def emulator() -> int:
