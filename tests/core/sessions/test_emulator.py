@@ -182,6 +182,30 @@ async def test_what_was_printed_goes_on_from_the_kept_picture(tmp_path: Path) ->
             assert shown[-4:] == ["more1", "2", "3", ""]
 
 
+async def test_pictures_are_exact_at_their_place_while_output_floods() -> None:
+    part = b"".join(b"%d\n" % number for number in range(1, 5001))
+    expected = PROMPT + part * 60
+    async with open_stage(60, open_emulator_process) as stage:
+        session = await stage.shell(
+            "i=0; while [ $i -lt 60 ]; do seq 1 5000; sleep 0.02; i=$((i+1)); done; cat"
+        )
+        offsets = []
+        async with stage.attach(session) as seat:
+            await seat.go()
+            while seat.offset < len(expected):
+                await seat.next()
+                seat.output.clear()
+                if len(offsets) < 12:
+                    async with stage.attach(session) as late:
+                        assert isinstance(late.first, Drawing)
+                        offsets.append(late.offset)
+                        assert lines_after(late.first.vt) == lines_after(expected[: late.offset])
+                        if late.offset < len(expected):
+                            await late.next()
+                            assert late.output == expected[offsets[-1] :][: len(late.output)]
+        assert len(set(offsets)) > 3
+
+
 @pytest.fixture
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reach, "STUCK", 0.5)
