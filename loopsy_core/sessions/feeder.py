@@ -181,6 +181,7 @@ class Feeder:
                     if resized:
                         await self._resize(call, size)
                     await self._send(call)
+                    self._feeding = None  # before anybody else asks there for what is about to go
                     nursery.cancel_scope.cancel()
         finally:
             self._feeding = None

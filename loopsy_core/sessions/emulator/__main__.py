@@ -1,4 +1,4 @@
-"""Runs the emulator process: `python -m loopsy_core.sessions.emulator SOCKET MARK`."""
+"""Runs the emulator process: `python -m loopsy_core.sessions.emulator SPOKEN SOCKET MARK`."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from loopsy_core.kit import Backoff, Watched, one_error
 from loopsy_core.links import Channel, Conversation, FramedChannel, open_conversation
 
 from .mark import Mark
-from .said import MOST_CALLS, Beat
+from .said import MOST_CALLS, SPOKEN, Beat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -204,27 +204,32 @@ COMMAND: Final = ("-P", "-m", "loopsy_core.sessions.emulator")
 async def open_emulator_process(
     command: Sequence[str] = COMMAND,
 ) -> AsyncGenerator[tuple[Channel, Mark]]:
-    """Run `python COMMAND SOCKET MARK` and yield the channel to it and its mark.
+    """Run `python COMMAND SPOKEN SOCKET MARK` and yield the channel to it and its mark.
 
     It ends with the block, and with our own process, however that ends. Raises `OSError` when it
     cannot be started.
     """
     shared = Mark.make()
+    channel: FramedChannel | None = None
     try:
         mark = Mark(shared)
         ours, theirs = socket.socketpair()
+        channel = FramedChannel(trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
         with theirs:
-            stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
             process = await trio.lowlevel.open_process(
-                [sys.executable, *command, str(theirs.fileno()), str(shared)],
+                [sys.executable, *command, str(SPOKEN), str(theirs.fileno()), str(shared)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), shared],
             )
+    except BaseException:
+        if channel is not None:
+            await channel.aclose()
+        raise
     finally:
         os.close(shared)
     try:
-        yield FramedChannel(stream), mark
+        yield channel, mark
     finally:
         process.kill()
         with trio.move_on_after(GOODBYE, shield=True):

@@ -1,4 +1,4 @@
-"""What the host and its emulator process say to each other; both are always of one version.
+"""What the host and its emulator process say to each other.
 
 A place in a session's output is an offset in bytes and a number of size changes: together they
 say exactly what the emulator has been given (`output.py`).
@@ -14,6 +14,7 @@ from loopsy_core.wire import HistoryReply, Nothing, Operation, ScreenReply
 
 __all__ = [
     "MOST_CALLS",
+    "SPOKEN",
     "Beat",
     "Draw",
     "Drawn",
@@ -24,6 +25,8 @@ __all__ = [
     "Told",
 ]
 
+SPOKEN: Final = 1
+"""Changes with anything in this file: a host that outlives an upgrade starts newer processes."""
 MOST_CALLS: Final = 8192
 """Calls that may be open between the two: one a session, and one for each that looks at one."""
 

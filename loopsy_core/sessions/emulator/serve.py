@@ -13,8 +13,11 @@ import resource
 import select
 import signal
 import socket
+import sys
 import threading
 from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +31,7 @@ from loopsy_core.wire import HistoryReply, Nothing, ScreenReply, decode
 from .mark import Mark
 from .said import (
     MOST_CALLS,
+    SPOKEN,
     Beat,
     Draw,
     Drawn,
@@ -273,17 +277,25 @@ async def serve_emulator(channel: Channel, mark: Mark, make: MakeScreen = Screen
 
 
 def main(arguments: Sequence[str], make: MakeScreen = Screen) -> None:
-    """Run the process; `arguments` are the descriptors of its socket and of its mark."""
+    """Run the process.
+
+    `arguments` are the version of what its host speaks, and descriptors: its socket, its mark.
+    """
+    spoken, ours, shared = (int(argument) for argument in arguments)
+    if spoken != SPOKEN:
+        sys.exit("this emulator is of another version than the session host, which is to end first")
     # Whoever signals a whole group means the host, which has last pictures to draw first.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     faulthandler.enable()
+    # Where memory runs out, this is to go, and not the host with all programs.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     # A core would hold what all sessions show, and writing it would keep them waiting.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ours, mark_descriptor = (int(argument) for argument in arguments)
     sock = socket.socket(fileno=ours)
-    mark = Mark(mark_descriptor)
-    os.close(mark_descriptor)
+    mark = Mark(shared)
+    os.close(shared)
     threading.Thread(target=_end_with, args=(ours,), daemon=True).start()
     trio.run(_serve, sock, mark, make)
 

@@ -208,7 +208,7 @@ async def test_pictures_are_exact_at_their_place_while_output_floods() -> None:
 
 @pytest.fixture
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach, "STUCK", 0.5)
+    monkeypatch.setattr(reach, "STUCK", 1.5)
     monkeypatch.setattr(reach, "LOOK_EVERY", 0.1)
 
 
@@ -298,6 +298,18 @@ async def test_sessions_go_on_without_an_emulator_and_get_their_screens_later() 
                 lines = await lines_of(stage, session)
         last = b"".join(b"%d\r\n" % number for number in range(999_000, 1_000_001))
         assert lines == lines_after(last + b"done")
+
+
+async def test_an_emulator_of_another_version_is_not_spoken_to(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reach, "SPOKEN", 0)  # as a host that was started before an upgrade
+    async with open_stage(start_emulator=open_emulator_process) as stage:
+        session = await stage.start("echo", "hello")
+        await stage.until(session, lambda now: not now.alive)
+        with pytest.raises(Busy, match="emulator does not start"):
+            await lines_of(stage, session)
+    assert "of another version than the session host" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("stuck", [False, True])
