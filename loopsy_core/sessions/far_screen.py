@@ -33,7 +33,7 @@ class FarScreen:
 
         Raises `Busy` when there is no emulator, and `Gone` when the session was removed.
         """
-        if self._feeder.blank:  # so nobody has to wait for the process when a host has just begun
+        if self._feeder.whole and not self._output.log.end:  # whatever sizes there were
             return Drawing(self._output.end, self._output.size, "", b"")
 
         async def draw(conversation: Conversation, number: int) -> Drawing | None:

@@ -262,9 +262,14 @@ class Feeder:
         return self._feeding is not None
 
     @property
-    def blank(self) -> bool:
-        """Whether nothing was ever printed, nor said by us, whatever sizes there were."""
-        return not self._output.log.end and self._base is not None and not self._base.picture
+    def whole(self) -> bool:
+        """Whether all that the screen shows stands in the output, from its beginning on."""
+        return self._base is not None and not self._base.picture and self._output.has(Place())
+
+    @property
+    def no_emulator(self) -> bool:
+        """Whether none answers: the host has just begun, or none can be started."""
+        return not self._emulator.begun or self._emulator.down is not None
 
     async def look(self, look: Callable[[Conversation, int], Awaitable[T]]) -> T:
         """Look by means of the process that keeps the screen, and again if it ends meanwhile.

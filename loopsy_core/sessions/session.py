@@ -226,8 +226,9 @@ class Session:
             self._running.pty.write_nowait(data)
 
     def _retitle(self, title: str) -> None:
-        self.title = title
-        self._on_change()
+        if title != self.title:
+            self.title = title
+            self._on_change()
 
     def _redraw(self) -> None:
         """Have all viewers shown the screen anew: it is not what the output makes of it."""

@@ -6,6 +6,7 @@ the output cannot tell what the screen shows.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -15,11 +16,13 @@ from loopsy_core.errors import Busy, Gone
 from loopsy_core.kit import Lagged
 from loopsy_core.wire import CHUNK, Ended, Picture, Resized, Resumed
 
+from .feeder import Drawing
+from .output import Place
+
 if TYPE_CHECKING:
     from loopsy_core.links import Asked
     from loopsy_core.wire import AttachSession
 
-    from .output import Place
     from .session import Session
     from .viewer import Viewer
 
@@ -27,6 +30,13 @@ __all__ = ["Showing"]
 
 HURRY: Final = 65_536
 """Bytes by which a viewer that types may be behind; more, and it is shown what is there now."""
+LONGEST_BEGINNING: Final = 65_536
+"""Bytes of output that are shown whole where there is no emulator, yet, to draw a picture."""
+# What shells print first, none of which a terminal answers: colours, modes, titles, moves.
+_HARMLESS: Final = re.compile(
+    rb"\x1b\[[0-9;:?]*[A-HJKmhl]|\x1b\](?:[0127]|133);[^\x07\x1b]*(?:\x07|\x1b\\)"
+)
+_QUERY: Final = re.compile(rb"[\x05\x1b\x90\x9b\x9d]")
 
 
 class Showing:
@@ -43,6 +53,8 @@ class Showing:
         """Show everything up to the end, beginning with what `request` lacks."""
         if (place := self._resume_at(request)) is not None:
             await self._resume(place)
+        elif self._session.feeder.no_emulator and self._can_begin_blank():
+            await self._show_drawing(Drawing(Place(), self._output.size_at(Place()), "", b""))
         else:
             await self._draw()
         while not await self._show_next():
@@ -78,6 +90,23 @@ class Showing:
         drawing = await session.screen.picture(at or self._output.end, longest)
         if drawing is None:
             return False
+        await self._show_drawing(drawing)
+        return True
+
+    def _can_begin_blank(self) -> bool:
+        """Whether the whole output shows the viewer what a picture would.
+
+        Not where the viewer's terminal would answer queries that were answered already.
+        """
+        if not self._session.feeder.whole or self._output.log.end > LONGEST_BEGINNING:
+            return False
+        place, parts = Place(), []
+        while (piece := self._output.take(place)) is not None:
+            parts.append(piece if isinstance(piece, bytes) else b"")
+        return not (self._viewer.answers and _QUERY.search(_HARMLESS.sub(b"", b"".join(parts))))
+
+    async def _show_drawing(self, drawing: Drawing) -> None:
+        session = self._session
         typed = session.audience.typed(self._viewer.id)
         self._viewer.begin(drawing.place.copy(), typed)
         size = drawing.size
@@ -93,7 +122,6 @@ class Showing:
             )
         )
         await self._asked.send(drawing.picture)
-        return True
 
     async def _show_next(self) -> bool:
         """Send the viewer one thing, or wait for one; return whether that was the end."""

@@ -71,6 +71,8 @@ class Emulator:
         self._numbered: dict[int, Screened] = {}  # in this process, also such as have left it
         self._last_number = 0
         self._work = trio.Event()
+        self.begun = False
+        """Whether there was any process yet that answered."""
         self.down: str | None = None
         """Why no process can be started, for a person; None while all is well."""
 
@@ -167,7 +169,7 @@ class Emulator:
                 return  # whoever watches the conversation says so
             if not patience.cancelled_caught:
                 if not run.ready:
-                    run.ready = True
+                    run.ready = self.begun = True
                     self._set_down(None)
                 await self._work.wait()
                 self._work = trio.Event()

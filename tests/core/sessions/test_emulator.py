@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -101,6 +101,7 @@ async def test_a_picture_that_cannot_be_drawn_costs_one_session_its_screen() -> 
         async with stage.attach(bad) as seat:
             await seat.go()
             await seat.until(b"over")
+            assert (await lines_of(stage, bad))[0] == "#over"  # nothing is wrong with reading it
             async with stage.attach(bad) as late:
                 assert isinstance(late.first, Drawing)
                 assert BEGUN_ANEW in " ".join(lines_after(late.first.vt))
@@ -310,6 +311,29 @@ async def test_an_emulator_of_another_version_is_not_spoken_to(
         with pytest.raises(Busy, match="emulator does not start"):
             await lines_of(stage, session)
     assert "of another version than the session host" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("printed", "answers", "shown"),
+    [
+        (r"\033[?2004h\033]0;title\007\033[32mready\033[m", True, True),
+        (r"ready\033[6n", False, True),
+        (r"ready\033[6n", True, False),  # or its terminal would answer that too
+    ],
+)
+async def test_a_young_session_is_shown_without_waiting_for_an_emulator(
+    printed: str, answers: bool, shown: bool
+) -> None:
+    async with open_stage(start_emulator=Broken()) as stage:
+        session = await stage.shell(f"printf '{printed}'; cat")
+        async with stage.attach(session) as seat:
+            await seat.go()
+            await seat.until(b"ready")
+            with nullcontext() if shown else pytest.raises(Busy):
+                async with stage.attach(session, answers=answers) as late:
+                    assert isinstance(late.first, Drawing)
+                    assert (late.first.vt, late.offset) == (b"", 0)
+                    await late.until(b"ready")
 
 
 @pytest.mark.parametrize("stuck", [False, True])
