@@ -74,7 +74,7 @@ async def near_emulator() -> AsyncGenerator[tuple[Channel, Mark]]:
 
 def emulators_of(pid: int) -> list[int]:
     """Return the emulator processes of a host."""
-    children = ["pgrep", "-P", str(pid), "-f", "emulator"]
+    children = ["pgrep", "-P", str(pid), "-f", r"sessions\.emulator"]
     found = subprocess.run(children, capture_output=True, check=False)
     return [int(line) for line in found.stdout.split()]
 
