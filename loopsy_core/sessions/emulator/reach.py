@@ -212,9 +212,9 @@ async def open_emulator_process(
     cannot be started.
     """
     shared = Mark.make()
+    mark = Mark(shared)
     channel: FramedChannel | None = None
     try:
-        mark = Mark(shared)
         ours, theirs = socket.socketpair()
         channel = FramedChannel(trio.SocketStream(trio.socket.from_stdlib_socket(ours)))
         with theirs:
@@ -225,6 +225,7 @@ async def open_emulator_process(
                 pass_fds=[theirs.fileno(), shared],
             )
     except BaseException:
+        mark.close()
         if channel is not None:
             await channel.aclose()
         raise

@@ -70,6 +70,7 @@ async def near_emulator() -> AsyncGenerator[tuple[Channel, Mark]]:
             yield near, mark
         finally:
             nursery.cancel_scope.cancel()
+            theirs.close()
 
 
 def emulators_of(pid: int) -> list[int]:
