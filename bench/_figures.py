@@ -46,7 +46,9 @@ async def local_and_sealed() -> AsyncGenerator[tuple[Client, Client]]:
         local = await stack.enter_async_context(running_node(home))
         await use_relay(local, relay)
         phone = await pair_phone(local)
-        yield local, await stack.enter_async_context(phone.connected())
+        sealed = await stack.enter_async_context(phone.connected())
+        await sealed.status()  # who says nothing at first is not kept
+        yield local, sealed
 
 
 def bare_read(command: Sequence[str]) -> float:

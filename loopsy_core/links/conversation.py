@@ -22,6 +22,7 @@ from loopsy_core.errors import (
     ProtocolViolation,
 )
 from loopsy_core.wire import (
+    MAX_OPEN,
     Answer,
     Ask,
     Calls,
@@ -51,9 +52,10 @@ LOST: Final = 30.0
 """Seconds of silence after which the other side is held to be gone."""
 GOODBYE: Final = 2.0
 """Seconds that the last words of a conversation may take."""
-MAX_HANDLERS: Final = 1024
-"""Answerers at work at once. A call that is dropped is open no more, but its answerer still has
-to clean up: without a limit of their own, asking and dropping in turn would pile them up."""
+HANDLERS_A_CALL: Final = 4
+"""Answerers at work at once, for each call that may be open. A call that is dropped is open no
+more, but its answerer still has to clean up: without a limit of their own, asking and dropping in
+turn would pile them up."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,10 +64,17 @@ class Conversation:
     """One connection's calls; made by `open_conversation`."""
 
     def __init__(
-        self, channel: Channel, answer: Answerer | None, nursery: trio.Nursery, *, opener: bool
+        self,
+        channel: Channel,
+        answer: Answerer | None,
+        nursery: trio.Nursery,
+        *,
+        opener: bool,
+        most_open: int,
     ) -> None:
         """Prepare; `open_conversation` runs the tasks."""
-        self.calls = Calls(opener=opener)
+        self.calls = Calls(opener=opener, most_open=most_open)
+        self._most_handlers = most_open * HANDLERS_A_CALL
         self._channel = channel
         self._answer = answer
         self._handlers = nursery
@@ -228,7 +237,7 @@ class Conversation:
         self._closed.set()
 
     def _begin(self, ask: Ask) -> None:
-        if self._handling >= MAX_HANDLERS:
+        if self._handling >= self._most_handlers:
             self.calls.fault(ask.id, Busy.code, "too many calls are still being cleaned up here")
             return
         self._handling += 1
@@ -268,17 +277,23 @@ class Conversation:
 
 @asynccontextmanager
 async def open_conversation(
-    channel: Channel, *, opener: bool, answer: Answerer | None = None, lost: type[Gone] = Gone
+    channel: Channel,
+    *,
+    opener: bool,
+    answer: Answerer | None = None,
+    lost: type[Gone] = Gone,
+    most_open: int = MAX_OPEN,
 ) -> AsyncGenerator[Conversation]:
     """Converse over `channel` for as long as the block lasts; closes the channel at the end.
 
     `opener` says whether we opened the connection. `answer` acts on the other side's asks:
     what it returns is the reply, a `LoopsyError` becomes a Fault, and it is cancelled when the
-    asker leaves. When the connection ends, calls raise `lost`, `wait_closed` returns, and the
-    block goes on until it leaves by itself.
+    asker leaves. Each side may have `most_open` calls open at once, on which the two must agree.
+    When the connection ends, calls raise `lost`, `wait_closed` returns, and the block goes on
+    until it leaves by itself.
     """
     async with trio.open_nursery() as nursery:
-        conversation = Conversation(channel, answer, nursery, opener=opener)
+        conversation = Conversation(channel, answer, nursery, opener=opener, most_open=most_open)
         nursery.start_soon(_run, conversation, channel, lost)
         try:
             yield conversation

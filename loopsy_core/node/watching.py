@@ -27,6 +27,8 @@ PAUSE: Final = 1.0
 QUIET: Final = 10.0
 """Seconds for which a host is watched in which nothing runs: what was asked may be about to."""
 
+UNKNOWN: Final = "its session host ended before it, and had not kept it on disk"
+
 _log = logging.getLogger("loopsy.sessions")
 
 
@@ -62,6 +64,7 @@ async def watch_sessions(hosts: HostStarter, events: Broadcast[Event]) -> None:
 
 async def _follow(call: Call, watch: _Watch) -> None:
     """Follow what a host tells until nothing has run there for a while."""
+    gone: str | None = UNKNOWN
     while True:
         piece = None
         # A host that is watched for ever could not leave when it is idle.
@@ -70,7 +73,8 @@ async def _follow(call: Call, watch: _Watch) -> None:
         if piece is None:
             return
         if isinstance(piece, Item):
-            watch.look(decode(piece.value, SessionList).sessions)
+            watch.look(decode(piece.value, SessionList).sessions, gone)
+            gone = None  # from now on it is this host that has ended and removed it
 
 
 class _Watch:
@@ -78,19 +82,26 @@ class _Watch:
 
     def __init__(self, events: Broadcast[Event]) -> None:
         self._events = events
-        self._alive: dict[str, bool] = {}
+        self._seen: dict[str, SessionInfo] = {}
 
     @property
     def running(self) -> int:
         """How many sessions ran when we looked last."""
-        return sum(self._alive.values())
+        return sum(info.alive for info in self._seen.values())
 
-    def look(self, sessions: list[SessionInfo]) -> None:
-        """Compare with what was there before, and publish what has happened."""
+    def look(self, sessions: list[SessionInfo], gone: str | None) -> None:
+        """Compare with what was there before, and publish what has happened.
+
+        `gone` says why a session that ran is not there any more.
+        """
+        now = {info.id: info for info in sessions}
         for info in sessions:
-            before = self._alive.get(info.id)
+            before = self._seen.get(info.id)
             if before is None and info.alive:
                 self._events.publish(SessionStarted(info.id, info.name, info.kind))
-            if before and not info.alive:
+            if before is not None and before.alive and not info.alive:
                 self._events.publish(SessionEnded(info.id, info.name, info.exit_code, info.lost))
-        self._alive = {info.id: info.alive for info in sessions}
+        for info in self._seen.values():
+            if info.alive and info.id not in now:
+                self._events.publish(SessionEnded(info.id, info.name, None, gone))
+        self._seen = now

@@ -98,11 +98,12 @@ class Host:
                 attach = decode(asked.params, AttachSession)
                 return await sessions.find(attach.session).attach(asked, attach)
             case ShowScreen.op:
-                return sessions.find(decode(asked.params, ShowScreen).session).screen()
+                shown = sessions.find(decode(asked.params, ShowScreen).session)
+                return await shown.screen.text()
             case ShowHistory.op:
                 history = decode(asked.params, ShowHistory)
                 session = sessions.find(history.session)
-                return await session.show_history(asked, ansi=history.ansi, lines=history.lines)
+                return await session.screen.history(asked, ansi=history.ansi, lines=history.lines)
             case ResizeSession.op:
                 resize = decode(asked.params, ResizeSession)
                 session = sessions.find(resize.session)

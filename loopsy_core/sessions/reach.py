@@ -184,7 +184,10 @@ class HostLink:
             raise not_known(self._host.version, op)
 
     async def _reach(self, *, start: bool) -> Conversation | None:
-        conversation = await self._connect(start=start)
+        try:
+            conversation = await self._connect(start=start)
+        except Gone:  # we met a host in the very moment of its end; now it is not there any more
+            conversation = await self._connect(start=start)
         if conversation is not None:
             try:
                 check_protocol(self._host)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
-from loopsy_core.errors import BadRequest, Busy, NotFound
+from loopsy_core.errors import BadRequest, Busy, LoopsyError, NotFound
 from loopsy_core.kit import Watched, contained, one_error
 from loopsy_core.wire import Nothing, SessionInfo, SessionList, StartSession, clean_name
 
+from .emulator import Emulator, open_emulator_process
 from .listing import fitting_list
 from .program import Program, find_program
-from .records import Record, Records
+from .records import Records
 from .session import Session
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from loopsy_core.links import Asked
 
+    from .emulator import StartEmulator
+    from .records import Head, Record
+
 __all__ = ["Sessions", "open_sessions"]
 
 MAX_ALIVE: Final = 1000
@@ -32,6 +36,12 @@ MAX_ENDED: Final = 50
 RECORD_EVERY: Final = 3.0
 """Seconds between two looks at what sessions show, to keep it on disk."""
 LOST: Final = "its session host ended before it"
+RECORD_SHARE: Final = 10
+"""For each second that it took, so many pass before it is done again."""
+LAST_PICTURES: Final = 3.0
+"""Seconds that a host which leaves may spend on drawing what its sessions showed last."""
+LAST_HEADS: Final = 2.0
+"""Seconds for noting how those ended of which there was no picture in time."""
 NEWS_PAUSE: Final = 0.05
 """Seconds between two lists to one watcher, so that a busy title does not become a flood."""
 
@@ -40,13 +50,21 @@ class Sessions:
     """The sessions, in order of their start."""
 
     def __init__(
-        self, nursery: trio.Nursery, log: logging.Logger, records: Records | None = None
+        self,
+        programs: trio.Nursery,
+        screens: trio.Nursery,
+        emulator: Emulator,
+        log: logging.Logger,
+        records: Records | None = None,
     ) -> None:
-        """Run sessions in `nursery`; `open_sessions` makes these."""
-        self._nursery = nursery
+        """Run programs and the feeding of screens in two nurseries; `open_sessions` makes these."""
+        self._programs = programs
+        self._screens = screens
+        self._emulator = emulator
         self._records = records
         self._unrecorded = trio.Event()
         self._recording = trio.Lock()
+        self._feeding: dict[str, trio.CancelScope] = {}
         self._log = log
         self._sessions: dict[str, Session] = {}
         self._ended: dict[str, Session] = {}  # in the order of their end
@@ -76,67 +94,104 @@ class Sessions:
         marks = {"LOOPSY_SESSION": session_id}
         program = find_program(request.argv, request.cwd, {**request.env, **marks})
         name = self._free_name(request.name, program.name)
-        session = self._sessions[session_id] = self._make(program, session_id, name, request)
+        session = self._make(program, session_id, name, request)
         try:
             with one_error():
-                await self._nursery.start(self._run, session)
+                await self._programs.start(self._run, session)
         except BaseException:
-            self._sessions.pop(session_id, None)
-            session.close()
+            self._drop(session)
             raise
         self._printed()
         self._changed()
         return session.info
 
-    def revive(self, record: Record) -> None:
+    def revive(self, head: Head) -> None:
         """Take up what a former host has left behind."""
-        info = record.info
+        info = head.info
         session = self._make(Program(info.argv, info.cwd, {}), info.id, info.name, info)
-        session.revive(record, LOST)
-        self._sessions[session.id] = self._ended[session.id] = session
+        session.revive(head, LOST)
+        self._ended[session.id] = session
         self._printed()
 
     def _make(
         self, program: Program, session_id: str, name: str, like: StartSession | SessionInfo
     ) -> Session:
         """Make a session of the kind and size that were asked for, or that there were."""
-        return Session(
+        session = self._sessions[session_id] = Session(
             program,
             session_id=session_id,
             name=name,
             kind=like.kind,
             auto_approve=like.auto_approve,
             size=(like.cols, like.rows),
+            emulator=self._emulator,
             on_change=self._changed,
             on_output=self._printed,
+            on_failed=self._end_soon,
+            read_record=self._read_record,
         )
+        self._feeding[session_id] = trio.CancelScope()
+        self._screens.start_soon(self._feed, session, self._feeding[session_id])
+        return session
+
+    async def _feed(self, session: Session, scope: trio.CancelScope) -> None:
+        with scope:
+            await session.feeder.run()
+
+    def _drop(self, session: Session) -> None:
+        """Let go of a session as a whole."""
+        del self._sessions[session.id]
+        self._feeding.pop(session.id).cancel()
+        session.close()
+
+    def _end_soon(self, session: Session) -> None:
+        self._programs.start_soon(session.end)
+
+    # What is kept on disk.
 
     async def keep_records(self) -> None:
         """Keep on disk what the sessions show, a little behind what they print."""
         while True:
             await self._unrecorded.wait()
             self._unrecorded = trio.Event()
+            began = trio.current_time()
             for session in list(self._sessions.values()):
                 await self._keep_record(session)
-            await trio.sleep(RECORD_EVERY)
+            # Large screens take long to draw and to write; then it is done less often.
+            await trio.sleep(max(RECORD_EVERY, RECORD_SHARE * (trio.current_time() - began)))
 
     async def _keep_record(self, session: Session) -> None:
         async with self._recording:  # one after the other: an older one must not come later
             if self._records is None or not session.unrecorded or session.id not in self._sessions:
                 return
             try:
-                await trio.to_thread.run_sync(self._records.write, session.record())
+                record = await session.record()
+            except LoopsyError:
+                self._printed()  # there is no emulator for now
+                return
+            try:
+                if await trio.to_thread.run_sync(self._records.write, record):
+                    session.recorded(record)
             except trio.Cancelled:
                 session.unrecorded = True  # it may not have begun
                 raise
             if session.id not in self._sessions:
                 self._records.remove(session.id)
 
-    def record_all(self) -> None:
-        """Keep on disk how all sessions are, without waiting."""
-        for session in self._sessions.values():
-            if self._records is not None and session.unrecorded:
-                self._records.write(session.record())
+    async def record_all(self) -> None:
+        """Keep on disk how all sessions are; without their screens where that takes too long."""
+        with trio.move_on_after(LAST_PICTURES):
+            for session in list(self._sessions.values()):
+                await self._keep_record(session)
+        with trio.move_on_after(LAST_HEADS):
+            for session in self._sessions.values():
+                if self._records is not None and session.unrecorded:
+                    await trio.to_thread.run_sync(self._records.write_head, session.head())
+
+    async def _read_record(self, session_id: str) -> Record | None:
+        if self._records is None:
+            return None
+        return await trio.to_thread.run_sync(self._records.read, session_id)
 
     def _printed(self) -> None:
         self._unrecorded.set()
@@ -185,15 +240,13 @@ class Sessions:
             with contained(self._log, f"session {session.id}"):
                 raise
         self._ended[session.id] = session
-        session.unrecorded = True
         await self._keep_record(session)
-        if len(self._ended) > MAX_ENDED:
+        while len(self._ended) > MAX_ENDED:
             self._forget(next(iter(self._ended.values())))
 
     def _forget(self, session: Session) -> None:
-        del self._sessions[session.id]
         self._ended.pop(session.id, None)
-        session.close()
+        self._drop(session)
         if self._records is not None:
             self._records.remove(session.id)
         self._changed()
@@ -237,24 +290,49 @@ class _Started:
 
 @asynccontextmanager
 async def open_sessions(
-    log: logging.Logger, folder: Path | None = None
+    log: logging.Logger,
+    folder: Path | None = None,
+    start_emulator: StartEmulator = open_emulator_process,
 ) -> AsyncGenerator[Sessions]:
     """Keep sessions for as long as the block lasts; leaving it hangs up on their programs.
 
     What they show is kept in `folder`, and what a former host left there is taken up.
     """
-    records = None if folder is None else Records(folder)
-    sessions: Sessions | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            sessions = Sessions(nursery, log, records)
-            for record in [] if records is None else records.read_all():
-                sessions.revive(record)
-            nursery.start_soon(sessions.keep_records)
-            try:
-                yield sessions
-            finally:
-                nursery.cancel_scope.cancel()
-    finally:
-        if sessions is not None:
-            sessions.record_all()  # also how those ended that we have just hung up on
+    emulator = Emulator(start_emulator)
+    async with _open_lasting_nursery() as screens:
+        screens.start_soon(emulator.keep)
+        records = None if folder is None else Records(folder)
+        heads = [] if records is None else await trio.to_thread.run_sync(records.take_up)
+        sessions: Sessions | None = None
+        try:
+            async with trio.open_nursery() as programs:
+                sessions = Sessions(programs, screens, emulator, log, records)
+                for head in heads:
+                    sessions.revive(head)
+                programs.start_soon(sessions.keep_records)
+                try:
+                    yield sessions
+                finally:
+                    programs.cancel_scope.cancel()
+        finally:
+            if sessions is not None:
+                with trio.CancelScope(shield=True):
+                    await sessions.record_all()  # also how those ended that we just hung up on
+
+
+@asynccontextmanager
+async def _open_lasting_nursery() -> AsyncGenerator[trio.Nursery]:
+    """Open a nursery whose tasks are cancelled when the block is left, and not before."""
+
+    async def last(*, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+        async with trio.open_nursery() as lasting:
+            lasting.cancel_scope.shield = True
+            task_status.started(lasting)
+            await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        lasting = await nursery.start(last)
+        try:
+            yield lasting
+        finally:
+            lasting.cancel_scope.cancel()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -14,7 +13,7 @@ from .child import Child, start_on_terminal
 from .pty import Pty, open_pty
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from .program import Program
 
@@ -24,11 +23,6 @@ HANG_UP_PATIENCE: Final = 3.0
 """Seconds between SIGHUP and SIGKILL."""
 GOODBYE: Final = 1.0
 """Seconds that a program has to end when its host leaves; then nobody is there to insist."""
-LONGEST_TURN: Final = 0.001
-"""Seconds that one session may work on its output before all others have their turn."""
-SMALLEST_SLICE: Final = 4096
-LARGEST_SLICE: Final = 65_536
-"""Bytes of output taken in one turn, fewer where they take longer."""
 LAST_WORDS: Final = 0.1
 """Seconds of silence after which an ended program has no more output under way."""
 MAX_LAST_WORDS: Final = 1 << 20
@@ -38,20 +32,31 @@ MAX_LAST_WORDS: Final = 1 << 20
 class Running:
     """A program and its terminal; `run` is their life."""
 
-    def __init__(self, program: Program, take: Callable[[bytes], None]) -> None:
-        """Prepare; `take` is called with each piece of output."""
+    def __init__(
+        self,
+        program: Program,
+        take: Callable[[bytes], None],
+        ready: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Prepare; `take` is called with each piece of output, once `ready` has returned."""
         self._program = program
         self._take = take
+        self._ready = ready
         self._child: Child | None = None
         self._gone = trio.Event()
         self.pty: Pty | None = None
         """The terminal, while the program runs."""
 
-    async def run(self, cols: int, rows: int, *, task_status: trio.TaskStatus[None]) -> int | None:
-        """Start the program, take its output to the end, and return its exit code.
+    @property
+    def exit_code(self) -> int | None:
+        """How the program ended: -N if signal N ended it, None if it did not."""
+        return None if self._child is None else self._child.returncode
 
-        The code is -N if signal N ended it, None if it does not end. Raises `BadRequest` or `Busy`
-        before it has started when it cannot be started. Cancelled, it hangs up on the program.
+    async def run(self, cols: int, rows: int, *, task_status: trio.TaskStatus[None]) -> None:
+        """Start the program and take its output to the end.
+
+        Raises `BadRequest` or `Busy` before it has started when it cannot be started. Cancelled, it
+        hangs up on the program, and takes what that has to say to it in a moment.
         """
         pty, far = open_pty(cols, rows)
         try:
@@ -65,7 +70,8 @@ class Running:
                 with trio.move_on_after(GOODBYE, shield=True):
                     await child.wait()  # when we are cancelled; else it has ended already
                 child.close()
-            return child.returncode
+                if data := pty.read_nowait():
+                    self._take(data)
         finally:
             self.pty = None
             self._gone.set()
@@ -101,17 +107,9 @@ class Running:
         await self._take_last_words(pty)
 
     async def _take_output(self, pty: Pty) -> None:
-        most = LARGEST_SLICE
-        while data := await pty.read(most):
-            began = perf_counter()
+        while data := await pty.read():
             self._take(data)
-            # A flood must not keep the other sessions of this process waiting, and some output
-            # (`yes`: a scroll every two bytes) costs the emulator twenty times as much as other.
-            if perf_counter() - began > LONGEST_TURN:
-                most = max(SMALLEST_SLICE, most // 2)
-            elif len(data) >= most:
-                most = min(LARGEST_SLICE, most * 2)
-            await trio.lowlevel.checkpoint()
+            await self._ready()
 
     async def _take_last_words(self, pty: Pty) -> None:
         """Take what the ended program had printed; others may hold its terminal and print on."""

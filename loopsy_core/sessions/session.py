@@ -1,7 +1,8 @@
-"""One session: a program on its terminal, its output as a log and a screen, and its viewers.
+"""One session: a program on a terminal, its output, its screen, and its viewers.
 
-The program never waits for a viewer: output goes to the log, and every viewer reads the log
-from its own offset (PROTOCOL.md section 5). Who falls off the log's end gets a picture.
+The program never waits for a viewer: what it prints goes into the output, and every viewer is
+shown that from its own place on (PROTOCOL.md section 5). What the screen shows is known to the
+emulator process, which is fed last.
 """
 
 from __future__ import annotations
@@ -9,49 +10,39 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 
 from loopsy_core.errors import Gone, Refused
-from loopsy_core.kit import ByteLog, Lagged
-from loopsy_core.screen import Screen
 from loopsy_core.wire import (
-    CHUNK,
     AttachReply,
     AttachSession,
     Claim,
-    Ended,
-    HistoryReply,
-    Picture,
     Resized,
-    Resumed,
-    ScreenReply,
     SessionInfo,
     decode_viewer_item,
 )
 
 from .audience import Audience
-from .records import Record
+from .far_screen import FarScreen
+from .feeder import Drawing, Feeder
+from .output import Output, Place
+from .records import Head, Record
 from .running import Running
+from .showing import Showing
 from .viewer import Viewer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from loopsy_core.links import Asked
 
+    from .emulator import Emulator
     from .program import Program
 
 __all__ = ["Session"]
-
-LOG_SIZE: Final = 4 << 20
-"""Bytes of output that can be resumed; a viewer further behind gets a picture."""
-HURRY: Final = 65_536
-"""Bytes by which a viewer that types may be behind; more, and it is shown what is there now."""
-MAX_RESIZES: Final = 256
-"""Size changes that a resuming viewer can be told of; with more between, it gets a picture."""
 
 
 class Session:
@@ -66,12 +57,16 @@ class Session:
         kind: str,
         auto_approve: bool = False,
         size: tuple[int, int],
+        emulator: Emulator,
         on_change: Callable[[], None],
         on_output: Callable[[], None],
+        on_failed: Callable[[Session], None],
+        read_record: Callable[[str], Awaitable[Record | None]],
     ) -> None:
         """Prepare; `on_change` is called whenever `info` has changed.
 
-        `on_output` is called at the first output after each `record`.
+        `on_output` is called at the first output after each `record`, and `on_failed` when the
+        session must be ended, because its output has ended the emulator too often.
         """
         self.id = session_id
         self.name = name
@@ -82,23 +77,32 @@ class Session:
         self._lost: str | None = None
         self.unrecorded = True
         """Whether something has changed since it was recorded last."""
-        self._size = size
         self._on_change = on_change
         self._on_output = on_output
+        self._on_failed = on_failed
+        self._read_record = read_record
         self._created_at = time.time()
-        self._epoch = secrets.token_hex(8)
-        self._log = ByteLog(LOG_SIZE)
-        self._screen = Screen(*size, self._reply)
-        self._title = ""
-        self._running = Running(program, self._take)
-        self._replies: deque[bytes] = deque()
-        self._exit_code: int | None = None
+        self.epoch = secrets.token_hex(8)
+        """In which all offsets of the output are told."""
+        self.output = Output(*size)
+        self.title = ""
+        self.exit_code: int | None = None
+        self.feeder = Feeder(
+            self.output,
+            emulator,
+            on_reply=self._reply,
+            on_title=self._retitle,
+            on_killed=self._redraw,
+            read_kept=self._read_kept,
+        )
+        self.screen = FarScreen(self.output, self.feeder)
+        self._running = Running(program, self._take, self.feeder.wait_near)
         self._ended = trio.Event()
         self._removed = False
         self._input_lock = trio.Lock()
-        self._audience = Audience()
-        self._resizes: deque[tuple[int, Resized]] = deque([(0, Resized(*size))], MAX_RESIZES)
-        self._news = trio.lowlevel.ParkingLot()
+        self.audience = Audience()
+        self.news = trio.lowlevel.ParkingLot()
+        """Where viewers wait that have seen everything so far."""
 
     @property
     def alive(self) -> bool:
@@ -114,11 +118,11 @@ class Session:
             kind=self._kind,
             alive=self.alive,
             created_at=self._created_at,
-            cols=self._size[0],
-            rows=self._size[1],
-            viewers=len(self._audience),
-            title=self._title,
-            exit_code=self._exit_code,
+            cols=self.output.size.cols,
+            rows=self.output.size.rows,
+            viewers=len(self.audience),
+            title=self.title,
+            exit_code=self.exit_code,
             argv=self._program.brief_argv,
             cwd=self._program.brief_cwd,
             auto_approve=self._auto_approve,
@@ -126,93 +130,134 @@ class Session:
             lost=self._lost,
         )
 
-    def record(self) -> Record:
-        """Return what is to be kept of it."""
-        self.unrecorded = False
-        return Record(self.info, self._screen.picture())
+    # What is kept of it.
 
-    def revive(self, record: Record, lost: str) -> None:
+    async def record(self) -> Record:
+        """Return what is to be kept of it; raises like `FarScreen.picture`."""
+        self.unrecorded = False
+        try:
+            drawing = await self.screen.picture(self.output.end)
+        except BaseException:
+            self.unrecorded = True
+            raise
+        assert drawing is not None
+        return Record(self.head(drawing), drawing.picture)
+
+    def head(self, drawing: Drawing | None = None) -> Head:
+        """Return what is to be kept beside a picture: `drawing`, or else the one kept before."""
+        place, size = self.feeder.kept or Place(), self.output.size
+        if drawing is not None:
+            place, size = drawing.place, drawing.size
+        info = msgspec.structs.replace(self.info, cols=size.cols, rows=size.rows)
+        return Head(info, self.epoch, place.offset, place.resizes)
+
+    def recorded(self, record: Record) -> None:
+        """Note that `record` was kept."""
+        self.feeder.keep(Place(record.head.offset, record.head.resizes))
+
+    async def _read_kept(self) -> Drawing | None:
+        record = await self._read_record(self.id)
+        if record is None:
+            return None
+        head = record.head
+        place = Place(head.offset, head.resizes) if head.epoch == self.epoch else Place()
+        return Drawing(
+            place, Resized(head.info.cols, head.info.rows), head.info.title, record.picture
+        )
+
+    def revive(self, head: Head, lost: str) -> None:
         """Be what a former host has left behind; `lost` says why, if it had not ended."""
-        info = record.info
-        self._screen.feed(record.picture)
+        info = head.info
         self._created_at = info.created_at
-        self._title = info.title
-        self._exit_code = info.exit_code
+        self.title = info.title
+        self.exit_code = info.exit_code
         self._ended_at = time.time() if info.ended_at is None else info.ended_at
         self._lost = lost if info.alive else info.lost
         self.unrecorded = info.alive
-        self._log.close()
+        self.feeder.revive()
+        self.output.log.close()
         self._ended.set()
+
+    # The program.
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start the program and see it to its end; cancelled, it hangs up on the program.
 
         Raises `Busy` before it has started when the machine cannot start it.
         """
+        size = self.output.size
         try:
-            self._exit_code = await self._running.run(*self._size, task_status=task_status)
+            await self._running.run(size.cols, size.rows, task_status=task_status)
         finally:
+            self.exit_code = self._running.exit_code
             self._ended_at = time.time()
-            self._log.close()
+            self.output.log.close()
             self._ended.set()
-            self._news.unpark_all()
+            self._outdate_record()
+            self.feeder.printed()
+            self.news.unpark_all()
             self._on_change()
 
     def _take(self, data: bytes) -> None:
-        self._screen.feed(data)
-        offset = self._log.end
-        self._log.append(data)
-        self._show_now(data, offset)
+        before = self.output.end
+        self.output.log.append(data)
+        # Those who look come first: an echo need not wait for the emulator.
+        self._show_now(data, before)
+        self.feeder.printed()
+        self._outdate_record()
+
+    def _show_now(self, data: bytes, before: Place) -> None:
+        """Give new output to those who have all before it, and wake the others."""
+        behind = [viewer for viewer in self.audience if not viewer.show_now(data, before)]
+        if behind:
+            self.news.unpark_all()
+
+    def _outdate_record(self) -> None:
         if not self.unrecorded:
             self.unrecorded = True
             self._on_output()
-        if self._replies:
-            self._answer_queries()
-        if b"\x1b]" in data or b"\x07" in data:
-            title = self._screen.title
-            if title != self._title:
-                self._title = title
-                self._on_change()
 
-    def _show_now(self, data: bytes, offset: int) -> None:
-        """Give new output to those who have all before it, and wake the others."""
-        behind = [viewer for viewer in self._audience if not viewer.show_now(data, offset)]
-        if behind:
-            self._news.unpark_all()
-
-    # Queries of the program are answered once: by ours, unless a viewer's terminal cannot be kept
-    # from answering.
+    # What the emulator says.
 
     def _reply(self, data: bytes) -> None:
-        self._replies.append(data)
-
-    def _answer_queries(self) -> None:
-        replies = b"".join(self._replies)
-        self._replies.clear()
-        if self._running.pty is not None and not any(v.answers for v in self._audience):
+        """Answer the program's queries, unless a viewer's terminal cannot be kept from doing so."""
+        if self._running.pty is not None and not any(v.answers for v in self.audience):
             # Never waits: a program that does not read its terminal gets no answers either.
-            self._running.pty.write_nowait(replies)
+            self._running.pty.write_nowait(data)
+
+    def _retitle(self, title: str) -> None:
+        if title != self.title:
+            self.title = title
+            self._on_change()
+
+    def _redraw(self) -> None:
+        """Have all viewers shown the screen anew: it is not what the output makes of it."""
+        for viewer in self.audience:
+            viewer.outdated = True
+        self.news.unpark_all()
+        self._outdate_record()
+        if self.feeder.failed is not None and self.alive:
+            self._lost = self.feeder.failed
+            self._on_failed(self)
 
     # What others ask.
 
     def resize(self, cols: int, rows: int) -> None:
         """Give the terminal another size; all viewers follow."""
-        if (cols, rows) == self._size or self._removed:
+        if Resized(cols, rows) == self.output.size or self._removed:
             return
-        self._size = (cols, rows)
         if self._running.pty is not None:
             self._running.pty.resize(cols, rows)
-        self._screen.resize(cols, rows)
-        mark = (self._log.end, Resized(cols, rows))
-        self._resizes.append(mark)
-        for viewer in self._audience:
-            viewer.mark(*mark)
-        self._news.unpark_all()
+        self.output.resize(cols, rows)
+        self.feeder.printed()
+        self.news.unpark_all()
+        self._outdate_record()
         self._on_change()
 
     def rename(self, name: str) -> None:
         """Call the session `name`."""
         self.name = name
+        self._outdate_record()
         self._on_change()
 
     async def end(self) -> None:
@@ -221,128 +266,28 @@ class Session:
             await self._running.end()
             await self._ended.wait()
 
-    def screen(self) -> ScreenReply:
-        """Return what the session shows, as text."""
-        self._must_be_there()
-        screen = self._screen
-        cols, rows = self._size
-        x, y = screen.cursor
-        return ScreenReply(screen.lines, cols, rows, x, y, self._title, screen.alternate)
-
-    async def show_history(self, asked: Asked, *, ansi: bool, lines: int | None) -> HistoryReply:
-        """Send the scrollback and the screen over `asked`, a newline behind each line."""
-        self._must_be_there()
-        found = self._screen.history(ansi=ansi, lines=lines)
-        await asked.send(b"".join(line + b"\n" for line in found))
-        return HistoryReply(len(found))
-
     async def attach(self, asked: Asked, request: AttachSession) -> AttachReply:
         """Show the session over `asked` until it ends; cancelled, the viewer has left."""
         viewer = Viewer(request)
-        self._audience.join(viewer.id, viewer)
-        self._audience.typed(viewer.id, request.typed)
+        self.audience.join(viewer.id, viewer)
+        self.audience.typed(viewer.id, request.typed)
         self._audience_changed()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._hear, asked, viewer)
-                await self._begin(asked, viewer, self._resume_at(request))
-                await self._show(asked, viewer)
+                await Showing(self, viewer, asked).show(request)
                 nursery.cancel_scope.cancel()
         finally:
-            if self._audience.leave(viewer.id, viewer):
+            if self.audience.leave(viewer.id, viewer):
                 self._audience_changed()
-        return AttachReply(self._exit_code)
+        return AttachReply(self.exit_code)
 
     def _audience_changed(self) -> None:
         """Somebody came, left, or owns the size now."""
         self._settle_size()
-        self._audience.tell()
-        self._news.unpark_all()
+        self.audience.tell()
+        self.news.unpark_all()
         self._on_change()
-
-    async def _show(self, asked: Asked, viewer: Viewer) -> None:
-        while True:
-            if not self._audience.has(viewer.id, viewer):
-                raise Gone("the viewer has reconnected")
-            try:
-                if await self._show_next(asked, viewer):
-                    return
-            except Lagged:
-                # Who reads goes on in the middle: at the beginning it would lag again at once.
-                middle = (self._log.start + self._log.end) // 2
-                await self._begin(asked, viewer, middle if viewer.all_output else None)
-
-    async def _show_next(self, asked: Asked, viewer: Viewer) -> bool:
-        """Send the viewer one thing, or wait for one; return whether that was the end."""
-        room = asked.room - viewer.pacing.held_back
-        if room < 1:
-            room = await asked.wait_room(viewer.pacing.held_back)
-            viewer.pacing.waited(asked.consumed, trio.current_time())
-        if viewer.hurry:
-            viewer.hurry = False
-            if (behind := self._log.end - viewer.offset) > HURRY:
-                await self._send_picture(asked, viewer, longest=behind)
-                return False
-        if (item := viewer.next_item()) is not None:
-            await asked.send_item(item)
-            return False
-        most = min(room, CHUNK)
-        if viewer.barrier is not None:
-            most = min(most, viewer.barrier - viewer.offset)
-        if data := self._log.peek(viewer.offset, most):
-            asked.send_nowait(data)
-            viewer.offset += len(data)
-            # Not every piece waits for room, and nobody else may starve meanwhile.
-            await trio.lowlevel.checkpoint()
-        elif self._log.closed:
-            await asked.send_item(Ended(self._exit_code))
-            return True
-        else:
-            viewer.waiting = asked
-            viewer.pacing.idle()
-            try:
-                await self._news.park()
-            finally:
-                viewer.waiting = None
-        return False
-
-    def _resume_at(self, request: AttachSession) -> int | None:
-        """Return where the output goes on for whoever asks, None if it takes a picture."""
-        offset = request.offset if request.epoch == self._epoch else None
-        if request.all_output and request.epoch is None and (self._log.end or self.alive):
-            offset = 0
-        if offset is None or offset > self._log.end:
-            return None
-        if request.all_output:
-            return max(offset, self._log.start)
-        return offset if offset >= max(self._log.start, self._resizes[0][0]) else None
-
-    async def _begin(self, asked: Asked, viewer: Viewer, offset: int | None) -> None:
-        """Let the output go on at `offset`, or else behind a picture of the screen."""
-        if offset is None:
-            await self._send_picture(asked, viewer)
-            return
-        typed = self._audience.typed(viewer.id)
-        size = viewer.resume(offset, typed, self._resizes)
-        await asked.send_item(
-            Resumed(self._epoch, offset, typed, size.cols, size.rows, self._title)
-        )
-
-    async def _send_picture(
-        self, asked: Asked, viewer: Viewer, *, longest: int | None = None
-    ) -> None:
-        """Show the screen as it is now, unless that takes more than `longest` bytes."""
-        self._must_be_there()
-        picture = self._screen.picture()
-        if longest is not None and len(picture) > longest:
-            return
-        offset = self._log.end
-        typed = self._audience.typed(viewer.id)
-        viewer.begin(offset, typed, [])
-        await asked.send_item(
-            Picture(self._epoch, offset, typed, *self._size, self._title, len(picture))
-        )
-        await asked.send(picture)
 
     async def _hear(self, asked: Asked, viewer: Viewer) -> None:
         """Take what the viewer types and wishes."""
@@ -358,20 +303,21 @@ class Session:
             else:
                 await self._type(viewer, piece)
         # It leaves, and wants to know that nothing of it was lost on the way.
-        viewer.note_typed(self._audience.typed(viewer.id), tell=True)
-        self._news.unpark_all()
+        viewer.note_typed(self.audience.typed(viewer.id), tell=True)
+        self.news.unpark_all()
 
     def _claim(self, viewer: Viewer) -> None:
-        if self._audience.has(viewer.id, viewer) and self._audience.claim(viewer.id):
+        if self.audience.has(viewer.id, viewer) and self.audience.claim(viewer.id):
             self._audience_changed()
 
     async def _type(self, viewer: Viewer, data: bytes) -> None:
         self._claim(viewer)
-        viewer.hurry = not viewer.all_output
+        # Who has seen everything so far is not behind, however much its typing may bring about.
+        viewer.hurry = not viewer.all_output and viewer.place != self.output.end
         view = memoryview(data)
         async with self._input_lock:  # what one viewer types at once stays together
             while view:
-                if not self._audience.has(viewer.id, viewer):
+                if not self.audience.has(viewer.id, viewer):
                     raise Gone("the viewer has reconnected")
                 pty = self._running.pty
                 written = len(view) if pty is None else pty.write_some_nowait(view)
@@ -382,19 +328,15 @@ class Session:
                 view = view[written:]
                 # Looked at, written and counted with no await between: exactly once, also when
                 # the viewer has come back meanwhile and was told the count.
-                if viewer.note_typed(self._audience.count(viewer.id, written)):
-                    self._news.unpark_all()
+                if viewer.note_typed(self.audience.count(viewer.id, written)):
+                    self.news.unpark_all()
 
     def _settle_size(self) -> None:
         """Give the terminal the size that its owner wishes."""
-        if (owner := self._audience.owner) is not None:
+        if (owner := self.audience.owner) is not None:
             self.resize(owner.cols, owner.rows)
 
-    def _must_be_there(self) -> None:
-        if self._removed:
-            raise Gone("the session was removed")
-
     def close(self) -> None:
-        """Free the emulator; viewers that are still here get what the log holds, and no picture."""
+        """Let go of the screen; viewers that are still here get what the log holds, no picture."""
         self._removed = True
-        self._screen.close()
+        self.feeder.close()

@@ -22,7 +22,7 @@ from .attached import (
     decode_attached,
     decode_viewer_item,
 )
-from .calls import CHUNK, WINDOW, Calls, cost
+from .calls import CHUNK, MAX_OPEN, WINDOW, Calls, cost
 from .codec import MAX_MESSAGE, Raw, decode, encode
 from .envelope import (
     Bytes,
@@ -146,6 +146,7 @@ __all__ = [
     "MAX_CELLS",
     "MAX_MESSAGE",
     "MAX_NAME",
+    "MAX_OPEN",
     "OPERATIONS",
     "PRESETS",
     "SECRET_BYTES",

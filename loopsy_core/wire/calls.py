@@ -28,7 +28,7 @@ from .messages import (
     decode_message,
 )
 
-__all__ = ["CHUNK", "WINDOW", "Calls", "cost"]
+__all__ = ["CHUNK", "MAX_OPEN", "WINDOW", "Calls", "cost"]
 
 WINDOW: Final = 262_144
 """Bytes that may be under way in one direction of one call."""
@@ -39,7 +39,7 @@ PIECE_COST: Final = 16
 CHUNK: Final = 65_000
 """Bytes of Data that fit one sealed record together with their header."""
 MAX_OPEN: Final = 256
-"""Calls that one side may have open at once."""
+"""Calls that one side may have open at once, unless the two have agreed on more."""
 MAX_CONTROL: Final = 1024
 """Refusals waiting to be written; who causes more without reading them has lost."""
 LONGEST_REASON: Final = 2000
@@ -87,8 +87,9 @@ class _Call:
 class Calls:
     """All calls of one connection, ours and theirs."""
 
-    def __init__(self, *, opener: bool) -> None:
+    def __init__(self, *, opener: bool, most_open: int = MAX_OPEN) -> None:
         """Make the machine of the side that opened the connection, or of the other."""
+        self._most_open = most_open
         self._next_id = 1 if opener else 2
         self._last_theirs = 0
         self._their_parity = 0 if opener else 1
@@ -106,8 +107,8 @@ class Calls:
 
         Raises `Busy` when too many are open, and `BadRequest` when it does not fit one message.
         """
-        if self._open[True] >= MAX_OPEN:
-            raise Busy(f"{MAX_OPEN} calls are open already on this connection")
+        if self._open[True] >= self._most_open:
+            raise Busy(f"{self._most_open} calls are open already on this connection")
         if self._next_id > 2**31 - 1:
             raise ProtocolViolation("this connection has used up its call ids; reconnect")
         call_id = self._next_id
@@ -237,11 +238,11 @@ class Calls:
         if ask.id % 2 != self._their_parity or ask.id <= self._last_theirs:
             raise ProtocolViolation(f"call id {ask.id} is not the other side's to open")
         self._last_theirs = ask.id
-        if self._open[False] >= MAX_OPEN:
+        if self._open[False] >= self._most_open:
             if len(self._control) >= MAX_CONTROL:
                 raise ProtocolViolation("calls are opened by the thousand, and no reply is read")
-            busy = Fault(ask.id, "busy", f"{MAX_OPEN} calls are open already on this connection")
-            self._control.append(encode(busy))
+            reason = f"{self._most_open} calls are open already on this connection"
+            self._control.append(encode(Fault(ask.id, "busy", reason)))
             return None
         self._calls[ask.id] = _Call(ours=False)
         self._open[False] += 1

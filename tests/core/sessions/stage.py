@@ -26,12 +26,15 @@ from loopsy_core.wire import (
     Viewers,
     decode_attached,
 )
+from tests.core.sessions.emulators import near_emulator
 from tests.world import PATIENCE, open_talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
 
     from loopsy_core.links import Call
+    from loopsy_core.sessions.emulator import StartEmulator
     from loopsy_core.sessions.registry import Sessions
     from loopsy_core.wire import AttachedItem, Raw
     from tests.world import MemoryChannel
@@ -223,13 +226,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(patience: float = PATIENCE) -> AsyncGenerator[Stage]:
+async def open_stage(
+    patience: float = PATIENCE,
+    start_emulator: StartEmulator = near_emulator,
+    folder: Path | None = None,
+) -> AsyncGenerator[Stage]:
     """Open an empty stage; all programs end with it, also those that ignore a hang-up.
 
     The block has `patience` seconds.
     """
     with one_error():
-        async with open_sessions(LOG) as sessions:
+        async with open_sessions(LOG, folder, start_emulator) as sessions:
             try:
                 async with open_talk(Host(sessions).answer) as (conversation, _):
                     with trio.fail_after(patience):

@@ -12,7 +12,7 @@ import trio
 from loopsy_core.errors import BadRequest, NotFound
 from loopsy_core.screen import Screen
 from loopsy_core.sessions.audience import MAX_VIEWERS
-from loopsy_core.sessions.session import LOG_SIZE
+from loopsy_core.sessions.output import LOG_SIZE
 from loopsy_core.wire import Picture, Resized, Resumed, Typed
 from tests.core.sessions.stage import PROMPT, Drawing, Seat, open_stage
 
@@ -53,7 +53,7 @@ async def test_the_title_comes_with_the_picture() -> None:
         async with stage.attach(session) as seat:
             await seat.go()
             await seat.until(b".")
-            assert stage.info(session).title == "hey"
+            await stage.until(session, lambda now: now.title == "hey")
             async with stage.attach(session) as late:
                 assert isinstance(late.begun, Picture)
                 assert late.begun.title == "hey"

@@ -34,6 +34,7 @@ from loopsy_core.wire import (
     StartSession,
     StopNode,
 )
+from tests.core.sessions.emulators import near_emulator
 from tests.core.sessions.stage import LOG
 from tests.world import PATIENCE, eventually, holder_of, memory_channels, open_talk
 
@@ -297,7 +298,10 @@ async def test_a_host_that_is_just_leaving_is_waited_for(
 async def test_who_is_told_to_leave_does_so_at_once_but_not_while_something_runs(
     autojump_clock: MockClock,
 ) -> None:
-    async with open_sessions(LOG) as sessions, trio.open_nursery() as nursery:
+    async with (
+        open_sessions(LOG, start_emulator=near_emulator) as sessions,
+        trio.open_nursery() as nursery,
+    ):
         host = Host(sessions)
         _, idle_caller = memory_channels()
         nursery.start_soon(host.serve, idle_caller)

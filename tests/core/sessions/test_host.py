@@ -17,6 +17,7 @@ from loopsy_core.kit import one_error
 from loopsy_core.sessions.host import IDLE, Host, serve_host
 from loopsy_core.sessions.registry import open_sessions
 from loopsy_core.wire import StartSession, encode_frames
+from tests.core.sessions.emulators import near_emulator
 from tests.core.sessions.stage import LOG
 from tests.world import PATIENCE, memory_channels
 
@@ -134,7 +135,7 @@ async def hold(stream: trio.SocketStream) -> None:
 async def test_a_host_leaves_when_nobody_has_been_there_for_a_while(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_sessions(LOG) as sessions:
+    async with open_sessions(LOG, start_emulator=near_emulator) as sessions:
         host = Host(sessions)
         await host.wait_idle()
         assert trio.current_time() == pytest.approx(IDLE)
@@ -144,7 +145,10 @@ async def test_a_host_stays_while_somebody_is_there(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     near, far = memory_channels()
-    async with open_sessions(LOG) as sessions, trio.open_nursery() as nursery:
+    async with (
+        open_sessions(LOG, start_emulator=near_emulator) as sessions,
+        trio.open_nursery() as nursery,
+    ):
         host = Host(sessions)
         nursery.start_soon(host.serve, far)
         with trio.move_on_after(20) as visit:  # silent, but not yet for long
@@ -156,7 +160,7 @@ async def test_a_host_stays_while_somebody_is_there(
 
 
 async def test_a_host_stays_while_a_program_runs(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_sessions(LOG) as sessions:
+    async with open_sessions(LOG, start_emulator=near_emulator) as sessions:
         host = Host(sessions)
         session = await sessions.start(StartSession(argv=["cat"]))
         with trio.move_on_after(10 * IDLE) as long_time:

@@ -83,7 +83,8 @@ async def test_a_host_is_started_when_it_is_needed_and_outlives_its_node(home: H
             assert (await client.status()).sessions == 1
             async with client.attach(session.id, cols=80, rows=24) as (attached, drawn):
                 assert drawn is not None
-                assert b"before" in drawn.vt
+                if b"before" not in drawn.vt:  # the host is so young that it shows all there was
+                    await until(attached, b"before")
                 await attached.type(b"after\r")
                 await until(attached, b"after\r\nafter\r\n")
             await client.end_session(session.id)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import given
 
 from loopsy_core.errors import LoopsyError, error_from_code
-from loopsy_core.wire import RemoveSession
+from loopsy_core.wire import RemoveSession, ShowScreen
 from tests.core.sessions.stage import Seat, Stage, open_stage
 from tests.core.sessions.stranger import Move, moves, open_stranger
 from tests.play import bounded
@@ -62,6 +62,7 @@ async def test_no_call_harms_the_host_or_another_session(script: list[Move]) -> 
     async with open_stage() as stage:
         ours = await stage.start("cat", cols=OUR_SIZE[0], rows=OUR_SIZE[1])
         async with stage.attach(ours, cols=OUR_SIZE[0], rows=OUR_SIZE[1]) as seat:
+            await stage.client.ask(ShowScreen(session=ours.id))  # now there is an emulator, too
             before = descriptors()
             mine = await stage.start("cat", name="mine")
             async with open_stranger(stage.host) as stranger:

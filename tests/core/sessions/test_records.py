@@ -11,15 +11,24 @@ import trio
 
 from loopsy_core.client import Client, Drawn
 from loopsy_core.errors import Gone, NotFound
-from loopsy_core.sessions.records import Record, Records
+from loopsy_core.node.watching import UNKNOWN
+from loopsy_core.sessions import records as records_file
+from loopsy_core.sessions import registry
+from loopsy_core.sessions.emulator import open_emulator_process
+from loopsy_core.sessions.output import Place
+from loopsy_core.sessions.records import Head, Record, Records
 from loopsy_core.wire import (
     Ended,
     RemoveSession,
+    RenameSession,
+    ResizeSession,
     SessionEnded,
     SessionInfo,
     SessionStarted,
     ShowScreen,
 )
+from tests.core.sessions.emulators import emulators_of
+from tests.core.sessions.stage import open_stage
 from tests.machine import running_node, temporary_home
 from tests.world import PATIENCE, eventually, holder_of
 
@@ -52,7 +61,7 @@ def record(session_id: str, *, created_at: float = 1.0, alive: bool = True) -> R
         argv=["cat"],
         cwd="/",
     )
-    return Record(info, b"what it showed")
+    return Record(Head(info, "an epoch", 14, 0), b"what it showed")
 
 
 async def screen_says(client: Client, session: str, text: str) -> None:
@@ -64,7 +73,12 @@ async def screen_says(client: Client, session: str, text: str) -> None:
 async def recorded(home: Home, text: bytes) -> None:
     """Wait until `text` is on disk."""
     records = Records(home.sessions)
-    await eventually(lambda: any(text in each.picture for each in records.read_all()))
+
+    def holds_text() -> bool:
+        kept = [records.read(head.info.id) for head in records.take_up()]
+        return any(each is not None and text in each.picture for each in kept)
+
+    await eventually(holds_text)
 
 
 async def test_a_session_whose_host_was_killed_is_lost_with_its_last_screen(home: Home) -> None:
@@ -100,8 +114,78 @@ async def test_a_session_whose_host_was_killed_is_lost_with_its_last_screen(home
                 assert shown.exit_code is None
             await client.ask(RemoveSession(session="pet"))
             assert await client.sessions() == []
-            assert Records(home.sessions).read_all() == []
+            assert Records(home.sessions).take_up() == []
             nursery.cancel_scope.cancel()
+
+
+async def test_a_session_that_its_host_could_not_keep_is_missed_too(home: Home) -> None:
+    home.sessions.write_text("in the way")
+    happened: list[Event] = []
+    with trio.fail_after(PATIENCE):
+        async with running_node(home) as client, client.watch_events() as events:
+            session = await client.start(["cat"], name="pet")
+            host = holder_of(home.host_lock)
+            assert host is not None
+            async for event in events:
+                happened.append(event)
+                if isinstance(event, SessionStarted):
+                    os.kill(host, signal.SIGKILL)
+                if isinstance(event, SessionEnded):
+                    break
+    assert happened[-1] == SessionEnded(session.id, "pet", None, UNKNOWN)
+
+
+async def test_how_programs_ended_is_kept_when_the_host_is_told_to_leave(home: Home) -> None:
+    with trio.fail_after(PATIENCE):
+        async with running_node(home) as client:
+            script = "trap 'echo last words; exit 7' HUP; echo ready; while :; do sleep 0.01; done"
+            await client.start(["sh", "-c", script], name="pet")
+            await screen_says(client, "pet", "ready")
+            host = holder_of(home.host_lock)
+            assert host is not None
+            os.kill(host, signal.SIGTERM)
+            await eventually(lambda: holder_of(home.host_lock) != host)
+            [ended] = await client.sessions()
+            assert (ended.alive, ended.exit_code, ended.lost) == (False, 7, None)
+            await screen_says(client, "pet", "last words")
+
+
+async def test_how_programs_ended_is_kept_although_their_screens_cannot_be_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "LAST_PICTURES", 0.2)
+    folder = tmp_path / "sessions"
+    async with open_stage(folder=folder, start_emulator=open_emulator_process) as stage:
+        session = await stage.start("sh", "-c", "echo kept; exec cat")
+        feeder = stage.sessions.find(session.id).feeder
+        await eventually(lambda: feeder.kept == Place(6))
+        [pid] = emulators_of(os.getpid())
+        os.kill(pid, signal.SIGSTOP)
+        await stage.client.ask(RenameSession(session=session.id, name="pet"))
+    kept = Records(folder).read(session.id)
+    assert kept is not None
+    assert (kept.head.info.name, kept.head.info.alive) == ("pet", False)
+    assert b"kept" in kept.picture
+
+
+async def test_an_ended_session_needs_no_emulator_until_somebody_looks(tmp_path: Path) -> None:
+    folder = tmp_path / "sessions"
+    async with open_stage(folder=folder) as stage:
+        session = await stage.start("sh", "-c", "echo the end")
+        await stage.until(session, lambda now: not now.alive)
+        feeder = stage.sessions.find(session.id).feeder
+        await eventually(lambda: not feeder.fed)
+        for _ in range(2):
+            shown = await stage.client.ask(ShowScreen(session=session.id))
+            assert shown.lines[0] == "the end"
+            await eventually(lambda: not feeder.fed)
+        await stage.client.ask(ResizeSession(session=session.id, cols=3, rows=10))
+        shown = await stage.client.ask(ShowScreen(session=session.id))
+        assert shown.lines[:3] == ["the", " en", "d"]
+        await eventually(lambda: not feeder.fed)
+    async with open_stage(folder=folder) as stage:  # the next host
+        shown = await stage.client.ask(ShowScreen(session=session.id))
+        assert shown.lines[:3] == ["the", " en", "d"]
 
 
 async def test_how_a_session_ended_is_known_after_its_host_has_left(home: Home) -> None:
@@ -134,14 +218,14 @@ async def test_no_host_is_started_only_to_say_how_the_node_is(home: Home) -> Non
 
 def test_what_is_no_record_is_passed_over_and_left_alone(tmp_path: Path) -> None:
     records = Records(tmp_path / "sessions")
-    assert records.read_all() == []
+    assert records.take_up() == []
     assert not records.any()
     records.write(record("00000002", created_at=2.0))
     records.write(record("00000001", created_at=1.0))
     whole = (tmp_path / "sessions" / "00000001").read_bytes()
     for name, content in {
         "0000000a": b"",
-        "0000000b": whole[:-5],
+        "0000000b": whole[:40],
         "0000000c": whole,  # another session's
         "0000000d": b"\xc1" * 100,
         "notes.txt": b"mine",
@@ -149,10 +233,36 @@ def test_what_is_no_record_is_passed_over_and_left_alone(tmp_path: Path) -> None
     }.items():
         (tmp_path / "sessions" / name).write_bytes(content)
     (tmp_path / "sessions" / "0000000e").mkdir()
-    assert [each.info.id for each in records.read_all()] == ["00000001", "00000002"]
+    assert [head.info.id for head in records.take_up()] == ["00000001", "00000002"]
     assert (tmp_path / "sessions" / "0000000d").exists()
     assert (tmp_path / "sessions").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "sessions" / "00000001").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST", 3), ("MOST_BYTES", 3 * 210)])
+def test_of_too_many_records_the_oldest_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    monkeypatch.setattr(records_file, limit, most)
+    records = Records(tmp_path / "sessions")
+    for number in range(5):
+        records.write(record(f"0000000{number}", created_at=float(number)))
+        size = (tmp_path / "sessions" / f"0000000{number}").stat().st_size
+        assert 160 < size <= 210
+    newest = ["00000002", "00000003", "00000004"]
+    assert [head.info.id for head in records.take_up()] == newest
+    assert sorted(path.name for path in (tmp_path / "sessions").iterdir()) == newest
+
+
+def test_a_picture_that_is_too_large_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records_file, "LARGEST", 10)
+    records = Records(tmp_path / "sessions")
+    assert records.write(record("00000001"))
+    kept = records.read("00000001")
+    assert kept is not None
+    assert kept.picture == b""
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
@@ -160,4 +270,4 @@ def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> N
     records = Records(tmp_path / "sessions")
     records.write(record("00000001"))
     records.remove("00000001")
-    assert records.read_all() == []
+    assert records.take_up() == []

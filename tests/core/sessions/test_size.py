@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from typing import TYPE_CHECKING
 
 import pytest
 
 from loopsy_core.errors import BadRequest
-from loopsy_core.wire import Resized, ResizeSession, StartSession
-from tests.core.sessions.stage import Stage, open_stage
+from loopsy_core.screen import Screen
+from loopsy_core.wire import (
+    Picture,
+    Resized,
+    ResizeSession,
+    Resumed,
+    ShowScreen,
+    StartSession,
+)
+from tests.core.sessions.stage import PROMPT, Stage, open_stage
 
 if TYPE_CHECKING:
     from loopsy_core.wire import SessionInfo
@@ -153,3 +162,54 @@ async def test_a_size_that_cannot_be_is_refused(cols: int, rows: int) -> None:
             await stage.client.ask(ResizeSession(session=session.id, cols=cols, rows=rows))
         assert size(stage, session) == (80, 24)
         assert len(stage.sessions.list().sessions) == 1
+
+
+async def test_sizes_that_change_with_nothing_printed_between_are_all_told_in_order() -> None:
+    async with open_stage() as stage:
+        session = await stage.shell("printf '%0100d' 7; head -c 1 >/dev/null; printf end; cat")
+        async with stage.attach(session) as seat:
+            await seat.go()
+            await seat.until(b"7")
+            sizes = [(30, 10), (7, 24), (80, 3), (31, 9)]
+            for cols, rows in sizes:
+                await stage.client.ask(ResizeSession(session=session.id, cols=cols, rows=rows))
+            await seat.type(b"g")
+            await seat.until(b"end")
+            told = [(item.cols, item.rows) for item in seat.items if isinstance(item, Resized)]
+            assert told[: len(sizes)] == sizes
+            # Nobody can say how many of them somebody saw who was here: that takes a picture.
+            epoch, before = seat.begun.epoch, seat.offset - len(b"end")
+            async with stage.attach(session, epoch=epoch, offset=before) as late:
+                assert isinstance(late.begun, Picture)
+            async with stage.attach(session, epoch=epoch, offset=before + 1) as late:
+                assert isinstance(late.begun, Resumed)
+                assert await late.until(b"nd") == b"nd"
+
+
+async def test_a_viewer_that_was_told_all_sizes_shows_what_the_session_shows() -> None:
+    dice = random.Random(4)
+    async with open_stage() as stage:
+        session = await stage.shell("cat")
+        viewed = Screen(80, 24, lambda _: None)
+        viewed.feed(PROMPT)
+        async with stage.attach(session) as seat:
+            await seat.go()
+            for _ in range(40):
+                text = b"".join(b"%d " % number for number in range(dice.randint(1, 60)))
+                await seat.type(text)
+                while len(seat.output) < len(text):
+                    piece = await seat.next()
+                    if isinstance(piece, Resized):
+                        viewed.resize(piece.cols, piece.rows)
+                    elif isinstance(piece, bytes):
+                        viewed.feed(piece)
+                seat.output.clear()
+                for _ in range(dice.randint(0, 4)):
+                    cols, rows = dice.randint(2, 90), dice.randint(2, 30)
+                    await stage.client.ask(ResizeSession(session=session.id, cols=cols, rows=rows))
+            screen = await stage.client.ask(ShowScreen(session=session.id))
+            while viewed.size != (screen.cols, screen.rows):
+                piece = await seat.next()
+                if isinstance(piece, Resized):
+                    viewed.resize(piece.cols, piece.rows)
+            assert screen.lines == viewed.lines

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from loopsy_core.sessions.output import Place
 from loopsy_core.sessions.pacing import SLOW, SLOW_WINDOW, Pacing
 from loopsy_core.sessions.viewer import Viewer
-from loopsy_core.wire import WINDOW, AttachSession, Resized, Viewers
+from loopsy_core.wire import WINDOW, AttachSession, Viewers
 
 if TYPE_CHECKING:
     from loopsy_core.links import Asked
@@ -25,7 +26,7 @@ class Line:
 
 def waiting() -> tuple[Viewer, Line]:
     viewer = Viewer(AttachSession(session="s", viewer=bytes(16), cols=80, rows=24, name="desk"))
-    viewer.begin(100, 0, [])
+    viewer.begin(Place(100, 1), 0)
     line = Line()
     viewer.waiting = cast("Asked", line)
     return viewer, line
@@ -33,37 +34,38 @@ def waiting() -> tuple[Viewer, Line]:
 
 def test_a_viewer_that_waits_for_output_is_shown_it_at_once() -> None:
     viewer, line = waiting()
-    assert viewer.show_now(b"one", 100)
-    assert viewer.show_now(b"two", 103)
+    assert viewer.show_now(b"one", Place(100, 1))
+    assert viewer.show_now(b"two", Place(103, 1))
     assert line.sent == b"onetwo"
-    assert viewer.offset == 106
+    assert viewer.place == Place(106, 1)
 
 
 def test_nothing_is_shown_before_what_came_before_it() -> None:
     viewer, line = waiting()
-    assert not viewer.show_now(bytes(1001), 100), "there is no room for it"
-    assert not viewer.show_now(b"small", 1101), "although there is room for this"
+    assert not viewer.show_now(bytes(1001), Place(100, 1)), "there is no room for it"
+    assert not viewer.show_now(b"small", Place(1101, 1)), "although there is room for this"
     assert line.sent == b""
-    assert viewer.offset == 100
+    assert viewer.place == Place(100, 1)
 
 
 def test_nothing_is_shown_before_what_the_viewer_must_be_told_first() -> None:
     viewer, line = waiting()
-    viewer.mark(100, Resized(100, 30))
-    assert not viewer.show_now(b"x", 100)
+    assert not viewer.show_now(b"x", Place(100, 2)), "the size has changed before it"
+    viewer.outdated = True
+    assert not viewer.show_now(b"x", Place(100, 1))
     viewer, line = waiting()
     viewer.note_viewers(Viewers(["desk", "phone"], owner=True))
-    assert not viewer.show_now(b"x", 100)
+    assert not viewer.show_now(b"x", Place(100, 1))
     viewer, line = waiting()
     viewer.note_typed(1, tell=True)
-    assert not viewer.show_now(b"x", 100)
+    assert not viewer.show_now(b"x", Place(100, 1))
     assert line.sent == b""
 
 
 def test_nothing_is_shown_at_once_to_a_viewer_that_is_busy() -> None:
     viewer, _ = waiting()
     viewer.waiting = None
-    assert not viewer.show_now(b"x", 100)
+    assert not viewer.show_now(b"x", Place(100, 1))
 
 
 def test_a_slow_viewer_is_sent_less_at_once() -> None:
