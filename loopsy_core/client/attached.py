@@ -105,6 +105,7 @@ class Attached:
                 self._resume(item)
                 return None
             case Resized():
+                self._viewing.resized()
                 self._viewing.sized(item.cols, item.rows)
             case Typed():
                 self._viewing.confirmed(item)

@@ -49,6 +49,7 @@ class Viewing:
         self._viewer = secrets.token_bytes(16)
         self._epoch: str | None = None
         self._offset = 0
+        self._resizes = 0
         self._size: tuple[int, int] | None = None
         self._screen_spoiled = False
         self._confirmed = 0  # typed bytes that the host has
@@ -67,6 +68,7 @@ class Viewing:
             offset=None if self._epoch is None or self._screen_spoiled else self._offset,
             typed=self._confirmed,
             name=self.name,
+            resizes=None if self._epoch is None else self._resizes,
             all_output=self.all_output,
         )
 
@@ -80,6 +82,7 @@ class Viewing:
             self._confirmed, self._unconfirmed = item.typed, bytearray()
         self._epoch = item.epoch
         self._offset = item.offset
+        self._resizes = item.resizes
         self._screen_spoiled = False
         self.confirmed(Typed(item.typed))
         return bytes(self._unconfirmed)
@@ -98,6 +101,10 @@ class Viewing:
         """Note the terminal's size where the output stands; return whether that is news."""
         before, self._size = self._size, (cols, rows)
         return before != self._size
+
+    def resized(self) -> None:
+        """Note that a size change was shown; from now on it will not come again."""
+        self._resizes += 1
 
     def spoiled(self) -> None:
         """Note that what was shown is no longer on the screen: next time it is drawn whole."""

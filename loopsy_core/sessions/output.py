@@ -72,14 +72,21 @@ class Output:
         """Return the size that the terminal had at `place`, or the oldest that is known."""
         return self._sizes[max(place.resizes - self._first, 0)][1]
 
-    def place_at(self, offset: int) -> Place | None:
+    def place_at(self, offset: int, resizes: int | None = None) -> Place | None:
         """Return the place of somebody who has exactly the output before `offset`.
 
         None if what follows is no longer there, or if nobody can tell the place: where the size
-        changed several times with nothing printed between, some of it may have been seen.
+        changed several times with nothing printed between, and they do not say how many of the
+        changes they have (`resizes`).
         """
         if not self.log.start <= offset <= self.log.end:
             return None
+        if resizes is not None:
+            number = resizes - self._first
+            if not 0 <= number < len(self._sizes) or self._sizes[number][0] > offset:
+                return None
+            later = self._sizes[number + 1][0] if number + 1 < len(self._sizes) else offset
+            return Place(offset, resizes) if offset <= later else None
         changes = [at for at, _ in self._sizes if at == offset]
         known = self._sizes[0][0] < offset or self._first == 0
         initial = offset == 0 and self._first == 0  # the first size is no change

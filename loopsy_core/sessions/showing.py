@@ -69,7 +69,9 @@ class Showing:
             offset = 0
         if offset is None or offset > output.log.end:
             return None
-        return output.resume(offset) if request.all_output else output.place_at(offset)
+        if request.all_output:
+            return output.resume(offset)
+        return output.place_at(offset, request.resizes)
 
     async def _resume(self, place: Place) -> None:
         """Let the output go on at `place`."""
@@ -78,7 +80,15 @@ class Showing:
         self._viewer.begin(place, typed)
         size = self._output.size_at(place)
         await self._asked.send_item(
-            Resumed(session.epoch, place.offset, typed, size.cols, size.rows, session.title)
+            Resumed(
+                session.epoch,
+                place.offset,
+                typed,
+                size.cols,
+                size.rows,
+                session.title,
+                place.resizes,
+            )
         )
 
     async def _draw(self, at: Place | None = None, longest: int | None = None) -> bool:
@@ -119,6 +129,7 @@ class Showing:
                 size.rows,
                 drawing.title,
                 len(drawing.picture),
+                drawing.place.resizes,
             )
         )
         await self._asked.send(drawing.picture)

@@ -38,6 +38,8 @@ class Resumed(msgspec.Struct, frozen=True, tag_field="type", tag="resumed"):
     cols: Cells
     rows: Cells
     title: str
+    resizes: Offset = 0
+    """How many size changes there were before."""
 
 
 class Picture(msgspec.Struct, frozen=True, tag_field="type", tag="picture"):
@@ -50,6 +52,8 @@ class Picture(msgspec.Struct, frozen=True, tag_field="type", tag="picture"):
     rows: Cells
     title: str
     length: Offset
+    resizes: Offset = 0
+    """How many size changes there were before."""
 
 
 class Resized(msgspec.Struct, frozen=True, tag_field="type", tag="resized"):

@@ -223,5 +223,7 @@ class AttachSession(Operation[AttachReply], frozen=True, kw_only=True):
     typed: Offset = 0
     name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)] = ""
     """Who looks, for the other viewers; a node says here whom it knows the asker to be."""
+    resizes: Offset | None = None
+    """How many size changes the viewer was shown, beside the output before `offset`."""
     all_output: bool = False
     """Whether this viewer reads the output rather than showing it, and wants every byte of it."""

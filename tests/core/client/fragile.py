@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loopsy_core.links import FramedChannel, open_conversation
+from loopsy_core.sessions import output as output_module
 from loopsy_core.sessions import session as session_module
 from loopsy_core.sessions.host import Host
 from loopsy_core.sessions.registry import open_sessions
 from loopsy_core.wire import StartSession
+from tests.core.sessions.emulators import near_emulator
 from tests.core.sessions.stage import LOG
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     import pytest
 
@@ -95,23 +97,32 @@ class Terminal:
 class Played:
     """Stands for `Running`: a program that prints when it is told to."""
 
-    def __init__(self, terminal: Terminal, take: Callable[[bytes], None]) -> None:
+    exit_code: int | None = None
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        take: Callable[[bytes], None],
+        ready: Callable[[], Awaitable[None]],
+    ) -> None:
         self.pty = terminal
         self._take = take
+        self._ready = ready
         self._over = trio.Event()
 
-    async def run(self, cols: int, rows: int, *, task_status: trio.TaskStatus[None]) -> int:
+    async def run(self, cols: int, rows: int, *, task_status: trio.TaskStatus[None]) -> None:
         self.pty.sizes.append((0, cols, rows))
         task_status.started()
         await self._over.wait()
-        return 0
+        self.exit_code = 0
 
     async def end(self) -> None:
         self._over.set()
         await trio.lowlevel.checkpoint()
 
-    def print(self, size: int) -> None:
-        """Print the next `size` bytes."""
+    async def print(self, size: int) -> None:
+        """Print the next `size` bytes, once the emulator is near enough."""
+        await self._ready()
         data = OUTPUT.at(self.pty.printed, size)
         self.pty.printed += size
         self._take(data)
@@ -235,15 +246,20 @@ async def open_play(
     dice = random.Random(seed)
     programs: list[Played] = []
 
-    def running(_: Program, take: Callable[[bytes], None]) -> Played:
-        programs.append(Played(Terminal(dice), take))
+    def running(
+        _: Program, take: Callable[[bytes], None], ready: Callable[[], Awaitable[None]]
+    ) -> Played:
+        programs.append(Played(Terminal(dice), take, ready))
         return programs[-1]
 
     monkeypatch.setattr(session_module, "Running", running)
     if log is not None:
-        monkeypatch.setattr(session_module, "LOG_SIZE", log)
+        monkeypatch.setattr(output_module, "LOG_SIZE", log)
     with trio.fail_after(1000):
-        async with open_sessions(LOG) as sessions, trio.open_nursery() as nursery:
+        async with (
+            open_sessions(LOG, None, near_emulator) as sessions,
+            trio.open_nursery() as nursery,
+        ):
             info = await sessions.start(StartSession(argv=["cat"], name="played"))
             session = sessions.find(info.id)
             yield Play(Host(sessions), session, programs[0], dice, nursery)

@@ -250,7 +250,7 @@ async def speak(play: Play, session: RemoteSession, size: int, read: bytearray) 
     while typed < size or play.terminal.printed < size:
         await trio.sleep(play.dice.random() / 50)
         if play.terminal.printed < min(size, len(read) + 4000):
-            play.program.print(play.dice.randint(1, 2000))
+            await play.program.print(play.dice.randint(1, 2000))
         if typed - play.terminal.typed < 4000 and typed < size:
             some = play.dice.randint(1, 1000)
             await session.send(INPUT.at(typed, some))
@@ -322,7 +322,7 @@ async def test_questions_wait_for_a_node_that_is_away(
 ) -> None:
     async with open_play(monkeypatch, 1) as play:
         way = Way(play)
-        play.program.print(100)
+        await play.program.print(100)
         async with (
             way.client() as client,
             client.session("played") as session,

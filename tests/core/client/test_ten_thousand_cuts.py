@@ -174,7 +174,7 @@ async def print_on(play: Play, watch: Watch, ahead: int) -> None:
     while True:
         await trio.sleep(play.dice.expovariate(1 / PAUSE))
         if play.terminal.printed - watch.shown < ahead:
-            play.program.print(burst(play.dice))
+            await play.program.print(burst(play.dice))
 
 
 async def resize_on(play: Play) -> None:
@@ -208,7 +208,7 @@ async def cut_off_and_on(
         await watch.in_step()
         # More than one window in either direction, so that credit must have come.
         for _ in range(16):
-            play.program.print(WINDOW // 5)  # more at once, and who has typed gets a picture
+            await play.program.print(WINDOW // 5)  # more at once, and who has typed gets a picture
             await watch.in_step()
         await watch.type(3 * WINDOW)
         await watch.in_step()

@@ -52,6 +52,13 @@ export type AttachState =
 /** What became of something typed: kept, dropped because too much waits, or there is nobody. */
 export type Typing = "kept" | "full" | "over";
 
+/** How much of a session's output and size changes the screen shows. */
+interface Shown {
+  readonly epoch: string;
+  readonly offset: number;
+  readonly resizes: number;
+}
+
 export class Attached {
   readonly state = new Watched<AttachState>({ at: "waiting" });
   /** Who looks, as the host said it last; null before it has. */
@@ -59,9 +66,9 @@ export class Attached {
   private viewer = crypto.getRandomValues(new Uint8Array(16));
   private typed = new TypedLog();
   /** What is shown completely; null while nothing is, or only half a picture. */
-  private shown: { readonly epoch: string; readonly offset: number } | null = null;
+  private shown: Shown | null = null;
   /** Of the picture being drawn: what will be shown once it is complete. */
-  private drawing: { readonly epoch: string; readonly offset: number } | null = null;
+  private drawing: Shown | null = null;
   /** In this call: what it said at the beginning, and what has been sent since. */
   private placed = false;
   private sentTo = 0;
@@ -87,6 +94,7 @@ export class Attached {
       view_only: viewOnly,
       epoch: this.shown?.epoch ?? null,
       offset: this.shown?.offset ?? null,
+      resizes: this.shown?.resizes ?? null,
       typed: this.typed.known,
     });
   }
@@ -112,11 +120,16 @@ export class Attached {
         this.screen.title(item.title);
         this.screen.reset({ cols: item.cols, rows: item.rows });
         this.shown = null;
-        this.drawing = { epoch: item.at.epoch, offset: item.at.offset };
+        this.drawing = {
+          epoch: item.at.epoch,
+          offset: item.at.offset,
+          resizes: item.at.resizes,
+        };
         this.draw(item.length);
         return;
       case "resized":
         this.mustBeLive();
+        if (this.shown) this.shown = { ...this.shown, resizes: this.shown.resizes + 1 };
         this.screen.resize({ cols: item.cols, rows: item.rows });
         return;
       case "typed":
@@ -148,7 +161,7 @@ export class Attached {
     if (state.at === "drawing") this.draw(state.left - ofPicture);
     if (this.shown !== null) {
       const offset = this.shown.offset + bytes.length - ofPicture;
-      this.shown = { epoch: this.shown.epoch, offset };
+      this.shown = { ...this.shown, offset };
     }
     this.screen.write(bytes, done);
   }

@@ -74,6 +74,7 @@ export interface AttachParams extends Size {
   readonly view_only: boolean;
   readonly epoch: string | null;
   readonly offset: number | null;
+  readonly resizes: number | null;
   readonly typed: number;
 }
 
@@ -104,6 +105,8 @@ export interface Position {
   /** Which host's counting `offset` belongs to. It is compared and sent back, nothing else. */
   readonly epoch: string;
   readonly offset: number;
+  /** How many size changes there were before. */
+  readonly resizes: number;
   readonly typed: number;
 }
 
@@ -207,6 +210,7 @@ function readPosition(fields: Fields): Position {
   return Object.freeze({
     epoch: fields.text("epoch"),
     offset: fields.int("offset", ANY_COUNT),
+    resizes: fields.maybe("resizes", (key) => fields.int(key, ANY_COUNT)) ?? 0,
     typed: fields.int("typed", ANY_COUNT),
   });
 }
