@@ -119,7 +119,8 @@ def one_error() -> Generator[None]:
 
     For a function whose nursery is its private matter, so that callers may write `except Gone`.
 
-    - Groups, however nested, that hold one error: that error, with its own traceback.
+    - Groups, however nested, that hold one error: that error, with its own traceback. It may be
+      in there several times, when several tasks waited for the same thing that failed.
     - One error beside any number of `Cancelled`: that error. A scope that is cancelled stays so
       and strikes again at the next checkpoint, so nothing is lost; kept, the mixture would pass
       the caller's `except` and come out of the scope as a group, but only in the rare run in
@@ -132,7 +133,7 @@ def one_error() -> Generator[None]:
         return
     except BaseExceptionGroup as group:
         errors = [leaf for leaf in _leaves(group) if not isinstance(leaf, trio.Cancelled)]
-        if len(errors) != 1:
+        if len(set(map(id, errors))) != 1:
             raise
         error = errors[0]
     # Python would note the group as the context of the very error that it holds: noise in every

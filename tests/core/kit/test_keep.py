@@ -224,6 +224,13 @@ async def test_several_errors_stay_a_group() -> None:
     assert len(group.value.exceptions) == 2
 
 
+async def test_one_error_that_several_tasks_met_comes_out_alone() -> None:
+    error = Gone("the connection was lost")
+    with pytest.raises(Gone) as gone, one_error():
+        await _together(partial(_fail, error), partial(_fail, error))
+    assert gone.value is error
+
+
 async def test_an_error_that_meets_a_cancellation_comes_out_as_itself(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
