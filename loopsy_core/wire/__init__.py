@@ -1,7 +1,8 @@
 """What is said between Loopsy's parts; no input or output happens here.
 
 The sealing half needs the cryptography library, which takes a while to load; it is imported
-when one of its names is first touched, so that local commands start without it.
+when one of its names is first touched, so that local commands start without it. `wire.transfer`,
+what is said while files move, is imported on its own for the same reason.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ from .operation import MAX_CELLS, MAX_NAME, Limit, Operation, clean_name, read_r
 from .operations import OPERATIONS
 from .operations.context import *  # noqa: F403 - its __all__ is the list of requests
 from .operations.context import __all__ as _context
+from .operations.files import *  # noqa: F403
+from .operations.files import __all__ as _files
 from .operations.jobs import *  # noqa: F403
 from .operations.jobs import __all__ as _jobs
 from .operations.kinds import *  # noqa: F403
@@ -238,6 +241,7 @@ __all__ = [
     "read_verdict",
     *_context,
     *_jobs,
+    *_files,
     *_kinds,
     *_messages,
     *_node,

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Final, cast
 
 from ..operation import Operation
-from . import context, jobs, kinds, messages, node, peers, phones, sessions, tasks
+from . import context, files, jobs, kinds, messages, node, peers, phones, sessions, tasks
 
 __all__ = ["OPERATIONS"]
 
 OPERATIONS: Final[dict[str, type[Operation[object]]]] = {
     kind.op: cast("type[Operation[object]]", kind)
-    for file in (node, sessions, kinds, phones, peers, jobs, context, messages, tasks)
+    for file in (node, sessions, kinds, phones, peers, jobs, context, messages, tasks, files)
     for kind in (getattr(file, name) for name in file.__all__)
     if isinstance(kind, type) and issubclass(kind, Operation)
 }

@@ -31,6 +31,7 @@ from loopsy_core.wire import (
     ContextInfo,
     Envelope,
     Event,
+    FileInfo,
     HostHello,
     HostInfo,
     JobInfo,
@@ -49,6 +50,7 @@ from loopsy_core.wire.calls import MAX_OPEN
 from loopsy_core.wire.greeting import MAX_NAME, OFFER_ID, PROLOGUE, Knock
 from loopsy_core.wire.noise import KEY
 from loopsy_core.wire.sealed import MAX_RECORD, PADDED_UP_TO, REKEY_EVERY
+from loopsy_core.wire.transfer import RESUMABLE, SMALL, ReceiverItem, SenderItem
 
 TEXT = (Path(__file__).parents[3] / "PROTOCOL.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## \d+\. (.*?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
@@ -61,6 +63,7 @@ REPLIES = {
     "PhoneInfo": PhoneInfo,
     "HostInfo": HostInfo,
     "JobInfo": JobInfo,
+    "FileInfo": FileInfo,
     "KindInfo": KindInfo,
     "CommandInfo": CommandInfo,
     "ApprovalRequest": ApprovalRequest,
@@ -185,6 +188,15 @@ def test_every_item_of_a_stream_stands_in_the_document(
     assert said == {tag_of(kind): fields(kind) for kind in kinds}
 
 
+def test_every_item_of_moving_files_stands_in_the_document() -> None:
+    said = {
+        name: names("{" + rest.removeprefix(", ") + "}")
+        for name, rest in re.findall(r'Item `\{type: "(\w+)"(.*?)\}`', SECTIONS["Files"])
+    }
+    kinds = (*get_args(SenderItem), *get_args(ReceiverItem))
+    assert said == {tag_of(kind): fields(kind) for kind in kinds}
+
+
 def tag_of(kind: type[msgspec.Struct]) -> object:
     return kind.__struct_config__.tag
 
@@ -263,6 +275,8 @@ def test_every_fault_code_stands_in_the_document() -> None:
         ("Operations", r"the newest (\d+)", MOST_LISTED),
         ("Jobs", r"SIGKILL after (\d+) s", int(PATIENCE)),
         ("Jobs", r"goes on for (\d+) s", int(PICK_UP)),
+        ("Files", r"a whole file of at most ([\d ]+) bytes", SMALL),
+        ("Files", r"from ([\d ]+) bytes on", RESUMABLE),
     ],
 )
 def test_the_numbers_of_the_document_are_those_of_the_code(
