@@ -59,9 +59,9 @@ def temporary_home() -> Generator[Home]:
 
 
 @asynccontextmanager
-async def running_node(home: Home) -> AsyncGenerator[Client]:
+async def running_node(home: Home, *, lan: bool = False) -> AsyncGenerator[Client]:
     """Run the node of `home` as a process; it, its host and all sessions end with the block."""
-    pid = await start_daemon(home)
+    pid = await start_daemon(home, lan=lan)
     try:
         async with open_client(home) as client:
             yield client

@@ -1,9 +1,10 @@
-"""What a node does for others: run jobs, keep context, deliver messages, hand out tasks."""
+"""What a node does for others: run jobs, move files, share context, messages and tasks."""
 
 from __future__ import annotations
 
 from .context import Context, open_context
 from .context_table import CONTEXT_TABLE
+from .files import Files
 from .jobs import Jobs, open_jobs
 from .message_table import MESSAGE_TABLES
 from .messages import Messages
@@ -13,6 +14,7 @@ from .tasks import Tasks
 __all__ = [
     "SHARED_TABLES",
     "Context",
+    "Files",
     "Jobs",
     "Messages",
     "Tasks",

@@ -8,6 +8,7 @@ from .attached import Attached, Drawn, Shown
 from .client import Client, open_client, open_host_client
 from .context import ContextChange, ContextEntry, SharedContext
 from .daemon import start_daemon
+from .files import Moved, Moving, Progress, Pulling, Sending, keep_moving
 from .jobs import Completed, Output, RunningJob
 from .messages import Inbox, Mailbox
 from .session import RemoteSession
@@ -25,15 +26,21 @@ __all__ = [
     "Drawn",
     "Inbox",
     "Mailbox",
+    "Moved",
+    "Moving",
     "Output",
     "OutputLost",
+    "Progress",
+    "Pulling",
     "RemoteSession",
     "RunningJob",
+    "Sending",
     "SharedContext",
     "Shown",
     "TaskQueue",
     "Viewing",
     "Work",
+    "keep_moving",
     "open_client",
     "open_host_client",
     "start_daemon",

@@ -32,6 +32,7 @@ from loopsy_core.wire import (
 
 from .attached import open_attached
 from .context import SharedContext
+from .file_calls import FileCalls
 from .jobs import MOST_OUTPUT, Completed, RunningJob, open_job, run_job
 from .line import open_line
 from .messages import Mailbox
@@ -61,7 +62,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Client:
+class Client(FileCalls):
     """A node's calls.
 
     Each method raises what the node answers (`LoopsyError` and its children), and `Gone` when

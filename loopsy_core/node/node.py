@@ -15,6 +15,7 @@ from loopsy_core import __version__
 from loopsy_core.capabilities import (
     SHARED_TABLES,
     Context,
+    Files,
     Jobs,
     Messages,
     Tasks,
@@ -98,6 +99,7 @@ class Node:
         self.events = events
         self.relaying: Relaying
         self.jobs: Jobs
+        self.files: Files
         self._nursery = nursery
         self._started = time.monotonic()
         self._stopping = trio.Event()
@@ -344,6 +346,7 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
             ):
                 node.relaying = relaying
                 node.jobs = jobs
+                node.files = Files(config.transfer, home, identity.name)
                 keeper = Keeper(
                     door,
                     node.ways,

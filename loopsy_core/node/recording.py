@@ -66,7 +66,14 @@ def _about(operation: type[Operation[object]], params: msgspec.Raw) -> str | Non
         value = decode(params, dict).get(operation.about)
     except LoopsyError:
         return None
-    return value if isinstance(value, str) else None
+    values = value if isinstance(value, list) else [value]
+    return " ".join(_text(each) for each in values) or None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):  # the path of a file, which need not be text
+        return value.decode("utf-8", "backslashreplace")
+    return value if isinstance(value, str) else ""
 
 
 def _code(error: BaseException) -> str:

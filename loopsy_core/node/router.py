@@ -40,6 +40,7 @@ from loopsy_core.wire import (
     JoinPeer,
     ListApprovals,
     ListContext,
+    ListFiles,
     ListKinds,
     ListPeers,
     ListPhones,
@@ -51,6 +52,8 @@ from loopsy_core.wire import (
     OfferPairing,
     PeerList,
     PhoneList,
+    PullFiles,
+    PushFiles,
     RemoveCommand,
     RemovePeer,
     RemoveSession,
@@ -210,6 +213,12 @@ class Router:
             case OfferPairing.op:
                 offer = decode(asked.params, OfferPairing)
                 return await node.phones.offer(offer, node.relaying)
+            case ListFiles.op:
+                return await node.files.list_folder(asked, asker.contact)
+            case PushFiles.op:
+                return await node.files.push(asked, asker.contact)
+            case PullFiles.op:
+                return await node.files.pull(asked, asker.contact)
             case ListKinds.op:
                 return node.kinds.list()
             case AddCommand.op:

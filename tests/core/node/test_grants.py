@@ -46,6 +46,7 @@ from loopsy_core.wire import (
     JoinPeer,
     ListApprovals,
     ListContext,
+    ListFiles,
     ListJobs,
     ListKinds,
     ListPeers,
@@ -57,6 +58,8 @@ from loopsy_core.wire import (
     OfferPairing,
     Operation,
     Preset,
+    PullFiles,
+    PushFiles,
     RemoveCommand,
     RemovePeer,
     RemoveSession,
@@ -147,6 +150,9 @@ REQUESTS: Final[dict[str, Operation[object]]] = {
         ConfigureRelay(url="https://relay.test"),
         ShowRelay(),
         UnsetRelay(),
+        ListFiles(path=b"/"),
+        PushFiles(path=b"/"),
+        PullFiles(paths=[b"/"]),
     )
 }
 NEEDED: Final = {  # as PROTOCOL.md has it, written out again
@@ -189,6 +195,8 @@ NEEDED: Final = {  # as PROTOCOL.md has it, written out again
         "tasks.list",
     },
     "exec": {"jobs.run", "jobs.attach", "jobs.list", "jobs.cancel"},
+    "files.read": {"files.list", "files.pull"},
+    "files.write": {"files.push"},
     "admin": {
         "node.stop",
         "events.watch",
