@@ -32,6 +32,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Commands": {
         "exec": ("Run a command on a machine, as if it ran here", "loopsy_cli.exec:execute"),
     },
+    "Files": {
+        "send": ("Send files and folders to a machine", "loopsy_cli.files:send"),
+        "pull": ("Fetch files and folders from one", "loopsy_cli.files:pull"),
+        "ls": ("What is in a folder of a machine", "loopsy_cli.files:list_files"),
+    },
     "Daemon": {
         "init": ("Make the home: settings and key", "loopsy_cli.daemon:init"),
         "start": ("Start the daemon", "loopsy_cli.daemon:start"),

@@ -77,6 +77,8 @@ def _row(parameter: inspect.Parameter, hint: object) -> _Row:
             if option and option.short:
                 return _Row(f"[{option.short}]", f"{option.short}, {label}", text)
             return _Row(f"[{label}]", label, text)
+        case inspect.Parameter.VAR_POSITIONAL if option:
+            return _Row(metavar, metavar, text)
         case inspect.Parameter.VAR_POSITIONAL:
             return _Row(f"[-- {metavar}...]", f"{metavar}...", text)
         case _:

@@ -25,6 +25,7 @@ __all__ = [
     "qr_code",
     "say",
     "show_qr",
+    "size",
     "span",
     "table",
     "width_of",
@@ -110,6 +111,16 @@ def span(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size}{unit}"
     return f"{whole}s"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that suits it: `512`, `1.5K`, `20M`; a K is 1024."""
+    amount = float(count)
+    for unit in ("", "K", "M", "G", "T"):
+        if amount < 999.5 or unit == "T":
+            break
+        amount /= 1024
+    return f"{amount:.1f}{unit}" if unit and amount < 9.95 else f"{amount:.0f}{unit}"
 
 
 def ending(exit_code: int | None) -> str:
