@@ -83,7 +83,8 @@ class Moving(ABC):
         self._on_progress = on_progress or (lambda _: None)
         self._disk = Disk()
         self._denied = ((home or Home.find()).root,)
-        self._after: bytes | None = None
+        self.after: bytes | None = None
+        """Everything up to this path is known to be kept."""
         self._kept_files = 0
         self._kept_bytes = 0
         self._kept_before = (0, 0)
@@ -107,7 +108,7 @@ class Moving(ABC):
 
     def _kept(self, item: FileKept) -> None:
         files, size = self._kept_before
-        self._after = item.path
+        self.after = item.path
         self._kept_files, self._kept_bytes = files + item.files, size + item.bytes
         self.moves += 1
 
@@ -178,7 +179,7 @@ class Sending(Moving):
                     call,
                     places,
                     self._disk,
-                    after=self._after,
+                    after=self.after,
                     on_sent=self._note,
                     on_kept=self._kept,
                     end=call.end,
@@ -209,7 +210,7 @@ class Pulling(Moving):
     async def over(self, client: FileCalls) -> Moved:
         """Fetch what is left."""
         self._begin_connection()
-        operation = PullFiles(paths=self._paths, after=self._after)
+        operation = PullFiles(paths=self._paths, after=self.after)
         with self._here() as here:
             place = await self._disk.run(here.find, self._dest)
             async with client.open_call(operation) as call:

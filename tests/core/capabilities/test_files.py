@@ -309,6 +309,29 @@ async def test_the_same_file_is_not_written_twice_at_once(machine: Machine) -> N
     assert not parts(machine.there)
 
 
+@pytest.mark.parametrize("size", [10, RESUMABLE])
+async def test_what_is_told_to_be_there_has_been_brought_to_the_disk(
+    machine: Machine, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.make("a", size)
+    done: list[tuple[str, str]] = []
+    sync, rename = os.fsync, os.rename
+
+    def note_sync(descriptor: int) -> None:
+        sync(descriptor)
+        name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+        done.append(("synced", "part" if name.endswith(".part") else name))
+
+    def note_rename(old: bytes, new: bytes, **folders: int) -> None:
+        rename(old, new, **folders)
+        done.append(("named", os.fsdecode(new)))
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    await send(machine, "a")
+    assert done == [("synced", "part"), ("named", "a"), ("synced", "there")]
+
+
 async def test_more_transfers_than_there_are_turns_wait_for_theirs(machine: Machine) -> None:
     for number in range(12):
         machine.make(f"{number}", SMALL + 1)

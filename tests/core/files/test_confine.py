@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopsy_core.errors import BadRequest, LoopsyError, NotFound, Refused
+from loopsy_core.errors import BadRequest, Busy, LoopsyError, NotFound, Refused
 from loopsy_core.files import Confinement, Place
 from tests.core.files.races import swapping
 from tests.play import bounded
@@ -195,6 +195,17 @@ def test_a_denied_file_is_denied_under_any_of_its_names(ground: Ground) -> None:
     for path in (b"a/file", b"other"):
         with pytest.raises(Refused, match="denied"):
             confinement.find(path)
+
+
+def test_a_name_that_has_become_a_link_is_not_opened_as_a_file(ground: Ground) -> None:
+    place = ground.find("a")
+    (ground.you / "a" / "link").symlink_to(ground.outside / "file")
+    for use in (place.folder.read, place.folder.change, place.folder.create):
+        with pytest.raises((Refused, Busy), match=r"symbolic link|somebody else"):
+            use(b"link")
+    with pytest.raises((Refused, BadRequest)):
+        place.folder.step(b"link")
+    assert (ground.outside / "file").read_text() == "outside"
 
 
 def test_a_last_name_need_not_exist_but_all_before_it(ground: Ground) -> None:
