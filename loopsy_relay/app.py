@@ -61,6 +61,8 @@ def make_app(config: RelayConfig, accounts: Accounts, switchboard: Switchboard) 
     """Return the ASGI app of a relay."""
     app = QuartTrio("loopsy_relay", static_folder=None)
     app.url_map.merge_slashes = False  # no redirects: they would be HTML
+    # How slowly a client may read is for the connection to say, which sees whether it reads.
+    app.config["RESPONSE_TIMEOUT"] = None
     api = _Api(config, accounts, switchboard)
 
     app.add_url_rule("/health", view_func=api.health)

@@ -102,9 +102,9 @@ async def _serve_client(
         async with stream:
             try:
                 http = Http(stream, app, config)
-                head = await http.next_upgrade()
-                if head is not None:
-                    await sockets.open(http, head)
+                upgrade = await http.next_upgrade()
+                if upgrade is not None:
+                    await sockets.open(http, upgrade)
             except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # gone, as clients go
             except trio.TooSlowError:

@@ -30,7 +30,9 @@ from .websocket import WebSocket
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .http import Head, Http
+    from loopsy_core.kit.http import Head
+
+    from .http import Http, Upgrade
 
 __all__ = ["Sockets"]
 
@@ -55,24 +57,24 @@ class Sockets:
     config: RelayConfig
     turnstile: Turnstile
 
-    async def open(self, http: Http, head: Head) -> None:
-        """Answer the upgrade request `head`, and serve the WebSocket until it ends."""
-        match head.path:
+    async def open(self, http: Http, upgrade: Upgrade) -> None:
+        """Answer an upgrade request, and serve the WebSocket until it ends."""
+        match upgrade.head.path:
             case "/ws/node":
-                await self._open_node(http, head)
+                await self._open_node(http, upgrade.head, upgrade.address)
             case "/ws/phone":
-                await self._open_phone(http, head)
+                await self._open_phone(http, upgrade.head, upgrade.address)
             case _:
                 await http.refuse(404, "not_found", "there is no WebSocket at this path")
 
-    async def _open_node(self, http: Http, head: Head) -> None:
+    async def _open_node(self, http: Http, head: Head, address: str) -> None:
         problem = _problem_of(head)
         if problem is not None:
             await http.refuse(*problem)
             return
         secret = _bearer_of(head)
         try:
-            self.turnstile.enter(head.address, trio.current_time())
+            self.turnstile.enter(address, trio.current_time())
             await self.accounts.find_device(secret)
         except TooMany as error:
             after = str(error.retry_after).encode()
@@ -92,7 +94,7 @@ class Sockets:
             else:
                 await self.switchboard.serve_node(device, line)
 
-    async def _open_phone(self, http: Http, head: Head) -> None:
+    async def _open_phone(self, http: Http, head: Head, address: str) -> None:
         problem = _problem_of(head) or self._foreign_origin(head)
         if problem is not None:
             await http.refuse(*problem)
@@ -100,14 +102,14 @@ class Sockets:
         line = await self._accept(http, head, self.config.longest_message)
         find = partial(self.accounts.find_phone, _bearer_of(head))
         try:
-            self.turnstile.enter(head.address, trio.current_time())
+            self.turnstile.enter(address, trio.current_time())
             phone = await self._settled(find)
         except TooMany as error:
             await self._send_away(line, TOO_MANY, error.message)
         except Unauthorized as error:
             await self._send_away(line, REVOKED, error.message)
         else:
-            await self.switchboard.serve_phone(phone, head.address, line)
+            await self.switchboard.serve_phone(phone, address, line)
 
     async def _settled(self, find: Callable[[float], Awaitable[T]]) -> T:
         """Return what `find` says now that nobody was cut off since it was asked.
