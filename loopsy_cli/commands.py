@@ -43,6 +43,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "stop": ("Stop it; sessions live on", "loopsy_cli.daemon:stop"),
         "restart": ("Stop it and start it again", "loopsy_cli.daemon:restart"),
         "doctor": ("What is wrong, and what mends it", "loopsy_cli.doctor:doctor"),
+        "key show": ("This machine's public key, or the HTTP key", "loopsy_cli.api_key:show"),
+        "key generate": ("A new HTTP key instead of the old one", "loopsy_cli.api_key:generate"),
         "logs": ("Who asked what of this machine", "loopsy_cli.logs:logs"),
         "status": ("How the daemon is", "loopsy_cli.status:status"),
     },
@@ -93,6 +95,7 @@ COMMANDS = {
 """Where each command's function lies, as `module:function`."""
 
 GROUPS = {
+    "key": "The public key of this machine, and the key of its HTTP door.",
     "command": "Custom commands, which phones offer as one tap.",
     "peers": "Machines that are paired with this one.",
     "context": "Values under keys, shared between machines and agents.",

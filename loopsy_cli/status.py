@@ -15,7 +15,7 @@ from .options import Json
 from .show import clean, dim, print_json, say, span
 
 if TYPE_CHECKING:
-    from loopsy_core.wire import HostInfo, RelayStatus
+    from loopsy_core.wire import HostInfo, RelayStatus, Status
 
 __all__ = ["host_line", "relay_line", "status"]
 
@@ -40,6 +40,7 @@ def status(*, json: Json = False) -> None:
     say(f"machines  {_count(found.peers, 'paired')}")
     listens = "to this machine only" if found.port is None else f"on port {found.port}"
     say(f"listens   {listens}")
+    say(f"http      {_http_line(found)}")
     say(f"relay     {relay_line(found.relay)}")
     say(f"home      {clean(root)}")
     say(dim(f"node id   {clean(found.node_id)}"))
@@ -68,6 +69,12 @@ def host_line(host: HostInfo, version: str) -> str:
     if host.version != version:
         return f"{line}: it holds all sessions until none runs, and then makes way"
     return line
+
+
+def _http_line(status: Status) -> str:
+    if status.http_port is not None:
+        return f"http://127.0.0.1:{status.http_port}/api/v1, for this machine only"
+    return f"none: {clean(status.http_problem or 'it does not listen')}"
 
 
 def _count(number: int, what: str) -> str:

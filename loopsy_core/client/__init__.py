@@ -5,7 +5,7 @@ from __future__ import annotations
 from loopsy_core.links import Call
 
 from .attached import Attached, Drawn, Shown
-from .client import Client, open_client, open_host_client
+from .client import Client, open_client, open_client_over, open_host_client
 from .context import ContextChange, ContextEntry, SharedContext
 from .daemon import start_daemon
 from .files import Moved, Moving, Progress, Pulling, Sending, keep_moving
@@ -42,6 +42,7 @@ __all__ = [
     "Work",
     "keep_moving",
     "open_client",
+    "open_client_over",
     "open_host_client",
     "start_daemon",
 ]

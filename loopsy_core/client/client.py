@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from loopsy_core.errors import Gone, NoDaemon
 from loopsy_core.home import Home
 from loopsy_core.kit import one_error
-from loopsy_core.links import connect_local
+from loopsy_core.links import connect_local, open_conversation
 from loopsy_core.wire import (
     AttachJob,
     EndSession,
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .attached import Attached, Drawn
     from .session import RemoteSession
 
-__all__ = ["Client", "open_client", "open_host_client"]
+__all__ = ["Client", "open_client", "open_client_over", "open_host_client"]
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -377,6 +377,14 @@ async def open_host_client(home: Home | None = None) -> AsyncGenerator[Client]:
     home = home or Home.find()
     async with _open(partial(connect_local, home.host_socket)) as client:
         yield client
+
+
+@asynccontextmanager
+async def open_client_over(channel: Channel) -> AsyncGenerator[Client]:
+    """Ask whoever is at the other end of `channel`, for as long as the block lasts."""
+    with one_error():
+        async with open_conversation(channel, opener=True) as conversation:
+            yield Client(conversation)
 
 
 @asynccontextmanager

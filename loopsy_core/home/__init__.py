@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .api_key import load_api_key, make_api_key, rotate_api_key
 from .audit import AuditLine, AuditLog, follow_audit_log, open_audit_log, read_audit_log
 from .config import (
     Config,
@@ -49,9 +50,11 @@ __all__ = [
     "default_name",
     "follow_audit_log",
     "is_name",
+    "load_api_key",
     "load_config",
     "load_identity",
     "lock_file",
+    "make_api_key",
     "open_audit_log",
     "parse_duration",
     "parse_peer_id",
@@ -59,6 +62,7 @@ __all__ = [
     "peer_id",
     "prepare_home",
     "read_audit_log",
+    "rotate_api_key",
     "socket_address",
     "write_private",
 ]

@@ -138,7 +138,15 @@ def default_config_text() -> str:
 def _server(section: Section) -> ServerConfig:
     default = ServerConfig()
     server = ServerConfig(
-        host=section.take("host", text("an address or a host's name", _host), default.host),
+        host=section.take(
+            "host",
+            text(
+                "an address of this machine alone, such as 127.0.0.1: other machines come in by"
+                " `loopsy pair` and `loopsy start --lan`",
+                _loopback,
+            ),
+            default.host,
+        ),
         port=section.take("port", number(0, 65535), default.port),
         name=section.take(
             "name",
@@ -218,6 +226,17 @@ def _relay(section: Section) -> RelayConfig:
     return relay
 
 
+def _loopback(written: str) -> str | None:
+    if written in ("127.0.0.1", "localhost"):
+        return written
+    import ipaddress  # here, because nearly nobody needs it
+
+    try:
+        return written if ipaddress.ip_address(written).is_loopback else None
+    except ValueError:
+        return None
+
+
 def _host(written: str) -> str | None:
     return written if _HOST.fullmatch(written) else None
 
@@ -246,7 +265,7 @@ _DEFAULT_TEXT: Final = """\
 # Durations are written 30s, 5m, 2h or 7d, sizes 64K, 500M or 2G.
 
 server:
-  host: 127.0.0.1       # where the local HTTP API listens
+  host: 127.0.0.1       # where the local HTTP API listens; only ever on this machine itself
   port: 19532           # and its port; the machine link (loopsy start --lan) takes the next
   name: null            # what others call this machine; null for its host name
 

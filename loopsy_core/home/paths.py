@@ -59,6 +59,11 @@ class Home:
         return self.root / "identity.key"
 
     @property
+    def api_key(self) -> Path:
+        """What a script shows to the HTTP door."""
+        return self.root / "api.key"
+
+    @property
     def node_socket(self) -> Path:
         """Where the node listens for the CLI, scripts and MCP servers."""
         return self.root / "node.sock"

@@ -1,4 +1,4 @@
-"""Makes whatever a home still lacks: the folder, its settings and its key."""
+"""Makes whatever a home still lacks: the folder, its settings and its keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from loopsy_core.errors import Refused
 
+from .api_key import make_api_key
 from .config import default_config_text
 from .identity import create_identity
 from .private_files import create_private
@@ -38,4 +39,6 @@ def prepare_home(home: Home) -> tuple[Path, ...]:
             made.append(home.identity)
         except Refused:
             pass  # somebody was faster
+    if make_api_key(home):
+        made.append(home.api_key)
     return tuple(made)

@@ -22,13 +22,20 @@ App: TypeAlias = Callable[
 
 
 async def answer_by(
-    app: App, http: Http, head: Head, *, client: tuple[str, int] | None, body: bytes | None = None
+    app: App,
+    http: Http,
+    head: Head,
+    *,
+    client: tuple[str, int] | None,
+    body: bytes | None = None,
+    state: dict[str, object] | None = None,
 ) -> Exception | None:
     """Have `app` answer the request that `head` began, as much of it as it likes to answer.
 
     With `body`, that is the request's whole body, and the app runs to its end whether the client
     waits or not. Without, the app is given the body as it comes and is cancelled when the client
     hangs up. Either way it is cancelled when the client takes too long to read the answer.
+    `state` is for the app.
 
     Returns what `Http` raised if the client was at fault, and raises what the app raises; `Http`
     knows how much was answered by then.
@@ -38,7 +45,7 @@ async def answer_by(
         await http.ask_for_body()
     answer = _Answer(http, head, body)
     with answer.scope:
-        await app(_scope(head, client), answer.receive, answer.send)
+        await app(_scope(head, client, state or {}), answer.receive, answer.send)
     return answer.problem
 
 
@@ -96,7 +103,7 @@ class _Answer:
         await trio.sleep_forever()
 
 
-def _scope(head: Head, client: tuple[str, int] | None) -> _Message:
+def _scope(head: Head, client: tuple[str, int] | None, state: dict[str, object]) -> _Message:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -110,6 +117,6 @@ def _scope(head: Head, client: tuple[str, int] | None) -> _Message:
         "headers": head.headers,
         "client": client,
         "server": None,
-        "state": {},
+        "state": state,
         "extensions": {},
     }

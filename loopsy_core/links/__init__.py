@@ -8,6 +8,7 @@ from __future__ import annotations
 from .channel import Channel, FramedChannel, SealedChannel, receive_one
 from .conversation import Answerer, Conversation, open_conversation
 from .local import connect_local, serve_local
+from .memory import memory_channels
 from .stream import PASSED_ON, Asked, Call, Stream
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "SealedChannel",
     "Stream",
     "connect_local",
+    "memory_channels",
     "open_conversation",
     "receive_one",
     "serve_local",

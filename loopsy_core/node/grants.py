@@ -10,7 +10,7 @@ from loopsy_core.errors import Refused
 from loopsy_core.home import PeerId
 from loopsy_core.wire import ALL_GRANTS, Operation
 
-__all__ = ["LOCAL", "Asker"]
+__all__ = ["HTTP", "LOCAL", "Asker"]
 
 
 @attrs.frozen
@@ -34,3 +34,6 @@ class Asker:
 
 LOCAL: Final = Asker("this machine's user", frozenset(ALL_GRANTS))
 """Whoever reached the unix socket: the kernel says that it is the same user."""
+
+HTTP: Final = Asker("http", LOCAL.grants)
+"""Whoever holds the key of the HTTP door, which only the same user can read."""

@@ -45,7 +45,8 @@ from .acquaintance import Acquaintance
 from .approvals import Approvals
 from .discovery import discover
 from .door import Door
-from .grants import LOCAL, Asker
+from .grants import HTTP, LOCAL, Asker
+from .http import HttpDoor
 from .keeper import Keeper
 from .kinds import COMMANDS_TABLE, Kinds, open_kinds
 from .limits import Limits
@@ -114,6 +115,7 @@ class Node:
         self.tasks: Tasks
         self.port: int | None = None
         """Where it listens for machines; None when it does not."""
+        self.http: HttpDoor
         self._router = Router(self, limits, log)
 
     async def serve(self, channel: Channel, asker: Asker) -> None:
@@ -166,6 +168,10 @@ class Node:
     async def serve_local(self, channel: Channel) -> None:
         """Answer a program of this machine's user."""
         await self.serve(channel, LOCAL)
+
+    async def serve_http(self, channel: Channel) -> None:
+        """Answer what is asked by HTTP, of which the door has seen that it is the user."""
+        await self.serve(channel, HTTP)
 
     async def serve_phone(self, channel: PhoneChannel) -> None:
         """Answer whoever comes through the relay, once it has shown who it is."""
@@ -249,6 +255,8 @@ class Node:
             port=self.port,
             peers=len(self.machines.list()),
             host=host,
+            http_port=self.http.port,
+            http_problem=self.http.problem,
         )
 
     async def sessions_alive(self) -> int:
@@ -360,6 +368,8 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 node.tasks = Tasks(context)
                 nursery.start_soon(node.tasks.keep_returned)
                 node.machines = Machines(door, node.ways, keeper, relaying, events)
+                node.http = HttpDoor(home, node.serve_http)
+                http = await node.http.listen(config.server.host, config.server.port)
                 if lan:
                     await node.listen(config.server.port)
                 nursery.start_soon(keeper.keep)
@@ -371,6 +381,8 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 nursery.start_soon(watch_sessions, hosts, events)
                 if config.relay.url is not None:
                     nursery.start_soon(_use_configured_relay, node, config.relay.url)
+                if http is not None:
+                    nursery.start_soon(node.http.keep, http)
                 await nursery.start(serve_local, home.node_socket, node.serve_local)
                 _log.info("ready: %s (%s)", identity.name, identity.id[:8])
                 yield node

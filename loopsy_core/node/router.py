@@ -61,6 +61,7 @@ from loopsy_core.wire import (
     RenameSession,
     ResizeSession,
     RevokePhone,
+    RotateKey,
     RunJob,
     SendMessage,
     SessionList,
@@ -210,6 +211,9 @@ class Router:
                 except Missed as missed:
                     raise Busy(f"{missed.count} events were missed; watch anew") from None
                 raise Gone("the node is leaving")
+            case RotateKey.op:
+                await node.http.rotate_key()
+                return Nothing()
             case OfferPairing.op:
                 offer = decode(asked.params, OfferPairing)
                 return await node.phones.offer(offer, node.relaying)

@@ -17,6 +17,7 @@ __all__ = [
     "NodeStatus",
     "Nothing",
     "RelayStatus",
+    "RotateKey",
     "ShowRelay",
     "Status",
     "StopNode",
@@ -107,6 +108,10 @@ class Status(msgspec.Struct, frozen=True):
     """Machines that are paired."""
     host: HostInfo | None = None
     """The session host, if one runs."""
+    http_port: int | None = None
+    """Where scripts reach it by HTTP; None when they do not."""
+    http_problem: str | None = None
+    """Why they do not, for a person."""
 
 
 class NodeStatus(Operation[Status], frozen=True, kw_only=True):
@@ -130,6 +135,14 @@ class StopNode(Operation[StopReply], frozen=True, kw_only=True):
     op = "node.stop"
     grant = "admin"
     reply = StopReply
+
+
+class RotateKey(Operation[Nothing], frozen=True, kw_only=True):
+    """Make a new key for the HTTP door; whoever came in with the old one is cut off."""
+
+    op = "http.rotate_key"
+    grant = "admin"
+    reply = Nothing
 
 
 class WatchEvents(Operation[Nothing], frozen=True, kw_only=True):

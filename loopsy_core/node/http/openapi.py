@@ -1,0 +1,92 @@
+"""openapi.json, made from the routes and the types that they read and answer with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
+
+from loopsy_core import __version__
+
+from .problems import Wrong
+from .route import JSON, NoBody
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .route import AnyRoute
+
+__all__ = ["describe"]
+
+_Json: TypeAlias = dict[str, object]
+
+_TEMPLATE: Final = "#/components/schemas/{name}"
+_BINARY: Final = {"type": "string", "format": "binary"}
+
+
+def describe(routes: Sequence[AnyRoute], base: str) -> _Json:
+    """Return the document (OpenAPI 3.1) of all `routes`, whose paths begin with `base`."""
+    bodies = [route.body for route in routes if route.body is not NoBody]
+    replies = [route.reply for route in routes if route.reply is not None]
+    kinds = [*dict.fromkeys([*bodies, *replies, Wrong])]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
+    schema_of = dict(zip(kinds, schemas, strict=True))
+    paths: dict[str, _Json] = {}
+    for route in routes:
+        path = paths.setdefault(f"{base}{route.path}", {})
+        path[route.method.lower()] = _operation(route, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Loopsy",
+            "version": __version__,
+            "description": "One node, by HTTP on loopback. docs/http.md says what is meant.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"key": []}],
+    }
+
+
+def _operation(route: AnyRoute, schema_of: dict[object, _Json]) -> _Json:
+    wrong = {"description": "It failed", "content": {JSON: {"schema": schema_of[Wrong]}}}
+    schema = _BINARY if route.reply is None else schema_of[route.reply]
+    found = {"description": "It is done", "content": {route.media_type: {"schema": schema}}}
+    operation: _Json = {
+        "operationId": f"{route.method.lower()}{_capitals(route.path)}",
+        "summary": route.summary,
+        "tags": [route.family],
+        "parameters": [*_names(route.path), *_query(route.query)],
+        "responses": {"200": found, "default": wrong},
+    }
+    content: _Json = {kind: {"schema": _BINARY} for kind in route.uploads}
+    if route.body is not NoBody:
+        content[JSON] = {"schema": schema_of[route.body]}
+    if content:
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _capitals(path: str) -> str:
+    return "".join(part.strip("{}").title() for part in path.split("/"))
+
+
+def _names(path: str) -> list[_Json]:
+    return [
+        {"name": part.strip("{}"), "in": "path", "required": True, "schema": {"type": "string"}}
+        for part in path.split("/")
+        if part.startswith("{")
+    ]
+
+
+def _query(kind: type[object]) -> list[_Json]:
+    [reference], components = msgspec.json.schema_components([kind], ref_template="{name}")
+    described = components[str(reference["$ref"])]
+    required = described.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": schema}
+        for name, schema in described["properties"].items()
+    ]

@@ -1,0 +1,78 @@
+"""Answers that go on: server-sent events (HTML Living Standard, section 9.2)."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import trio
+
+from loopsy_core.errors import LoopsyError
+
+from .problems import code_of
+from .route import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
+    from .problems import Family
+
+__all__ = ["EVENTS", "StreamFailed", "event_stream", "stream"]
+
+EVENTS: Final = "text/event-stream"
+QUIET: Final = 15.0
+"""Seconds without an event after which a comment is sent: some clients give up on a silence."""
+
+_COMMENT: Final = b":\n\n"
+
+
+class StreamFailed(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
+    """The last event of a stream that did not end well."""
+
+    data: str
+    """What happened."""
+    code: int
+
+
+async def event_stream(
+    opening: AbstractAsyncContextManager[AsyncIterator[object]], family: Family
+) -> Stream:
+    """Return a stream of what the iterator inside of `opening` says, each as JSON.
+
+    Raises what `opening` raises: then nothing has been said yet. An iterator that is cancelled
+    must lose nothing.
+    """
+    stack = AsyncExitStack()
+    events = await stack.enter_async_context(opening)
+    return await stream(EVENTS, _say(stack, events, family))
+
+
+async def stream(
+    media_type: str, pieces: AsyncGenerator[bytes], headers: dict[str, str] | None = None
+) -> Stream:
+    """Return a stream of `pieces`, the first of which is not sent; it only begins them."""
+    await anext(pieces)
+    return Stream(media_type, pieces, headers or {})
+
+
+async def _say(
+    stack: AsyncExitStack, events: AsyncIterator[object], family: Family
+) -> AsyncGenerator[bytes]:
+    async with stack:
+        yield b""
+        try:
+            while True:
+                event: object = None
+                with trio.move_on_after(QUIET):
+                    event = await anext(events)
+                yield _COMMENT if event is None else _event(event)
+        except StopAsyncIteration:
+            pass
+        except LoopsyError as error:
+            yield _event(StreamFailed(error.message, code_of(error, family)))
+
+
+def _event(value: object) -> bytes:
+    return b"data: " + msgspec.json.encode(value) + b"\n\n"
