@@ -49,6 +49,7 @@ class Output:
 class Completed:
     """A job that has ended."""
 
+    id: str
     exit_code: int
     """-N if signal N ended it."""
     stdout: bytes = attrs.field(repr=False)
@@ -151,7 +152,7 @@ async def run_job(client: Client, request: RunJob, stdin: bytes | None, most: in
                 kept[got.stream].append(got.data)
             nursery.cancel_scope.cancel()
     out, err = b"".join(kept["stdout"]), b"".join(kept["stderr"])
-    return Completed(got.exit_code, out, err, got.timed_out, got.cancelled)
+    return Completed(job.id, got.exit_code, out, err, got.timed_out, got.cancelled)
 
 
 async def _send_all(job: RunningJob, stdin: bytes) -> None:

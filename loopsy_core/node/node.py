@@ -46,7 +46,7 @@ from .approvals import Approvals
 from .discovery import discover
 from .door import Door
 from .grants import HTTP, LOCAL, Asker
-from .http import HttpDoor
+from .http import HttpDoor, open_http
 from .keeper import Keeper
 from .kinds import COMMANDS_TABLE, Kinds, open_kinds
 from .limits import Limits
@@ -368,8 +368,6 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 node.tasks = Tasks(context)
                 nursery.start_soon(node.tasks.keep_returned)
                 node.machines = Machines(door, node.ways, keeper, relaying, events)
-                node.http = HttpDoor(home, node.serve_http)
-                http = await node.http.listen(config.server.host, config.server.port)
                 if lan:
                     await node.listen(config.server.port)
                 nursery.start_soon(keeper.keep)
@@ -381,12 +379,11 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 nursery.start_soon(watch_sessions, hosts, events)
                 if config.relay.url is not None:
                     nursery.start_soon(_use_configured_relay, node, config.relay.url)
-                if http is not None:
-                    nursery.start_soon(node.http.keep, http)
-                await nursery.start(serve_local, home.node_socket, node.serve_local)
-                _log.info("ready: %s (%s)", identity.name, identity.id[:8])
-                yield node
-                await jobs.end_all()  # while whoever asked for them still hears how they ended
+                async with open_http(home, config.server, node.serve_http) as node.http:
+                    await nursery.start(serve_local, home.node_socket, node.serve_local)
+                    _log.info("ready: %s (%s)", identity.name, identity.id[:8])
+                    yield node
+                    await jobs.end_all()  # while whoever asked for them still hears how they ended
                 nursery.cancel_scope.cancel()
 
 

@@ -5,6 +5,6 @@ Only the door itself is loaded with the node.
 
 from __future__ import annotations
 
-from .door import HttpDoor
+from .door import HttpDoor, open_http
 
-__all__ = ["HttpDoor"]
+__all__ = ["HttpDoor", "open_http"]

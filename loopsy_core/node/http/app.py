@@ -18,7 +18,7 @@ from loopsy_core.errors import LoopsyError, NotFound
 from loopsy_core.kit import one_error
 from loopsy_core.wire import ListPeers
 
-from . import about, context, machines, terminals
+from . import about, context, execute, machines, terminals
 from .openapi import describe
 from .paced import PacedConnection, PacedRequest
 from .problems import BAD_REQUEST, INTERNAL, NO_SUCH_PATH, NO_SUCH_PEER, code_of, error_body
@@ -43,6 +43,7 @@ BASE: Final = "/api/v1"
 ROUTES: Final[tuple[AnyRoute, ...]] = (
     *about.ROUTES,
     *machines.ROUTES,
+    *execute.ROUTES,
     *context.ROUTES,
     *terminals.ROUTES,
 )

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import errno
 import logging
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from loopsy_core.home import load_api_key, rotate_api_key
-from loopsy_core.kit import contained
+from loopsy_core.kit import contained, one_error
 
 from .guard import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
-    from loopsy_core.home import Home
+    from loopsy_core.home import Home, ServerConfig
     from loopsy_core.kit.asgi import App
     from loopsy_core.links import Channel
 
-__all__ = ["HttpDoor"]
+__all__ = ["HttpDoor", "open_http"]
 
 MAX_CONNECTIONS: Final = 256
 """At once. For one more, the one is cut that has waited longest for its next request."""
@@ -35,10 +35,12 @@ _log = logging.getLogger("loopsy.http")
 
 
 class HttpDoor:
-    """Lets scripts of this machine's user in, by HTTP."""
+    """Lets scripts of this machine's user in; `open_http` makes it."""
 
-    def __init__(self, home: Home, serve: Callable[[Channel], Awaitable[None]]) -> None:
-        """Let in who knows the key of `home`; `serve` answers what they ask."""
+    def __init__(
+        self, home: Home, address: str, serve: Callable[[Channel], Awaitable[None]]
+    ) -> None:
+        """Let in who knows the key of `home` and comes to `address`."""
         self.serve = serve
         self.port: int | None = None
         """Where it listens, once it does."""
@@ -46,41 +48,26 @@ class HttpDoor:
         """Why it does not."""
         self.guard: Guard
         self._home = home
-        self._address = ""
+        self._address = address
         self._connections: set[trio.CancelScope] = set()
         self._waiting: dict[trio.CancelScope, None] = {}  # for a request, the longest first
         self._loading = trio.Lock()
         self._serve_http: Callable[..., Awaitable[None]] | None = None
         self._app: App | None = None
 
-    async def listen(self, host: str, port: int) -> trio.SocketListener | None:
-        """Begin to listen on `host`, a name or address of loopback; port 0 takes any free one.
+    def guard_port(self, port: int) -> None:
+        """Let in from now on who knows the key of the home as it is now, and means `port`.
 
-        Where it cannot, the node lives on without this door, and `problem` says why. Raises
-        `Misconfigured` when the key cannot be used.
+        Raises `Misconfigured` when that key cannot be used.
         """
-        key = load_api_key(self._home)
-        self._address = "127.0.0.1" if host == "localhost" else host
-        try:
-            [listener] = await trio.open_tcp_listeners(port, host=self._address, backlog=BACKLOG)
-        except OSError as error:
-            self.problem = _problem(error, self._address, port)
-            _log.warning("no HTTP: %s", self.problem)
-            return None
-        self.port = int(listener.socket.getsockname()[1])
-        self.guard = Guard(key, self._address, self.port)
-        return listener
-
-    async def keep(self, listener: trio.SocketListener) -> None:
-        """Serve whoever comes, for ever."""
-        async with trio.open_nursery() as clients:
-            await trio.serve_listeners(self._serve_one, [listener], handler_nursery=clients)
+        self.guard = Guard(load_api_key(self._home), self._address, port)
+        self.port = port
 
     async def rotate_key(self) -> None:
         """Make a new key; whoever came with the old one is cut off."""
         await trio.to_thread.run_sync(rotate_api_key, self._home)
         if self.port is not None:
-            self.guard = Guard(load_api_key(self._home), self._address, self.port)
+            self.guard_port(self.port)
         for scope in self._connections:
             scope.cancel()
 
@@ -100,7 +87,7 @@ class HttpDoor:
         finally:
             self._waiting.pop(scope, None)
 
-    async def _serve_one(self, stream: trio.SocketStream) -> None:
+    async def serve_one(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end. Whatever goes wrong goes wrong for this client only."""
         scope = trio.CancelScope()
         async with stream:
@@ -124,6 +111,32 @@ class HttpDoor:
             del self._waiting[scope]
             return True
         return False
+
+
+@asynccontextmanager
+async def open_http(
+    home: Home, config: ServerConfig, serve: Callable[[Channel], Awaitable[None]]
+) -> AsyncGenerator[HttpDoor]:
+    """Listen on loopback for as long as the block lasts; `serve` answers what is asked.
+
+    Where it cannot listen there is no such door, and its `problem` says why: a node is of use
+    without it. Raises `Misconfigured` when the key of `home` cannot be used.
+    """
+    address = "127.0.0.1" if config.host == "localhost" else config.host
+    door = HttpDoor(home, address, serve)
+    try:
+        listeners = await trio.open_tcp_listeners(config.port, host=address, backlog=BACKLOG)
+    except OSError as error:
+        door.problem = _problem(error, address, config.port)
+        _log.warning("no HTTP: %s", door.problem)
+        yield door
+        return
+    door.guard_port(int(listeners[0].socket.getsockname()[1]))
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, door.serve_one, listeners)
+            yield door
+            nursery.cancel_scope.cancel()
 
 
 def _load_serving() -> Callable[..., Awaitable[None]]:
