@@ -169,6 +169,7 @@ class Home:
         for path in (
             self.config,
             self.identity,
+            self.api_key,
             self.relay_credential,
             self.database,
             self.shared_database,

@@ -30,6 +30,8 @@ __all__ = ["HttpDoor", "open_http"]
 MAX_CONNECTIONS: Final = 256
 """At once. For one more, the one is cut that has waited longest for its next request."""
 BACKLOG: Final = 128
+GOODBYE: Final = 0.5
+"""Seconds in which requests that are being answered may get their last words."""
 
 _log = logging.getLogger("loopsy.http")
 
@@ -51,6 +53,7 @@ class HttpDoor:
         self._address = address
         self._connections: set[trio.CancelScope] = set()
         self._waiting: dict[trio.CancelScope, None] = {}  # for a request, the longest first
+        self._moved = trio.lowlevel.ParkingLot()
         self._loading = trio.Lock()
         self._serve_http: Callable[..., Awaitable[None]] | None = None
         self._app: App | None = None
@@ -82,10 +85,16 @@ class HttpDoor:
     def waiting(self, scope: trio.CancelScope) -> Generator[None]:
         """Hold that the connection of `scope` waits for a request, for as long as the block."""
         self._waiting[scope] = None
+        self._moved.unpark_all()
         try:
             yield
         finally:
             self._waiting.pop(scope, None)
+
+    async def wait_answered(self) -> None:
+        """Wait until no request is being answered."""
+        while len(self._waiting) < len(self._connections):
+            await self._moved.park()
 
     async def serve_one(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end. Whatever goes wrong goes wrong for this client only."""
@@ -102,6 +111,7 @@ class HttpDoor:
                     await self._serve_http(stream, self, scope)
             finally:
                 self._connections.discard(scope)
+                self._moved.unpark_all()
 
     def _make_room(self) -> bool:
         """Cut off whoever has waited longest; False when all are being answered."""
@@ -122,6 +132,7 @@ async def open_http(
     Where it cannot listen there is no such door, and its `problem` says why: a node is of use
     without it. Raises `Misconfigured` when the key of `home` cannot be used.
     """
+    load_api_key(home)  # before there is anything to close
     address = "127.0.0.1" if config.host == "localhost" else config.host
     door = HttpDoor(home, address, serve)
     try:
@@ -136,6 +147,8 @@ async def open_http(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, door.serve_one, listeners)
             yield door
+            with trio.move_on_after(GOODBYE):
+                await door.wait_answered()
             nursery.cancel_scope.cancel()
 
 

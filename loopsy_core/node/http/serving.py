@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loopsy_core.client import open_client_over
-from loopsy_core.kit import contained
+from loopsy_core.kit import contained, one_error
 from loopsy_core.kit.asgi import answer_by
 from loopsy_core.kit.http import Http, HttpLimits, Unreadable
 from loopsy_core.links import memory_channels
@@ -96,8 +96,9 @@ async def _open_client(door: HttpDoor) -> AsyncGenerator[Client]:
             finally:
                 await far.aclose()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        async with open_client_over(near) as client:
-            yield client
-        # Not cancelled: it ends with the channel, after it has heard what was said last.
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            async with open_client_over(near) as client:
+                yield client
+            # Not cancelled: it ends with the channel, after it has heard what was said last.
