@@ -18,7 +18,7 @@ from loopsy_core.errors import LoopsyError, NotFound
 from loopsy_core.kit import one_error
 from loopsy_core.wire import ListPeers
 
-from . import about, context, execute, machines, terminals
+from . import about, context, execute, machines, terminals, transfer
 from .openapi import describe
 from .paced import PacedConnection, PacedRequest
 from .problems import BAD_REQUEST, INTERNAL, NO_SUCH_PATH, NO_SUCH_PEER, code_of, error_body
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from quart.typing import ResponseTypes
 
     from loopsy_core.client import Client
+    from loopsy_core.home import Home
     from loopsy_core.kit.asgi import App
 
     from .route import AnyRoute
@@ -44,6 +45,7 @@ ROUTES: Final[tuple[AnyRoute, ...]] = (
     *about.ROUTES,
     *machines.ROUTES,
     *execute.ROUTES,
+    *transfer.ROUTES,
     *context.ROUTES,
     *terminals.ROUTES,
 )
@@ -75,8 +77,12 @@ class _Connection(PacedConnection):
             await super()._send_response(send, response)
 
 
-def make_app() -> App:
-    """Return the ASGI app; each request's scope holds the `client` that asks the node for it."""
+def make_app(home: Home) -> App:
+    """Return the ASGI app of a node.
+
+    Each request's scope holds the `client` that asks the node for it; `home` is the home of
+    Loopsy, which no file is ever taken from or put into.
+    """
     app = QuartTrio("loopsy_node", static_folder=None)
     app.url_map.merge_slashes = False  # no redirects: they would be HTML
     app.url_map.converters["anything"] = _Anything
@@ -89,7 +95,7 @@ def make_app() -> App:
     )
     document = msgspec.json.encode(describe(ROUTES, BASE))
     for route in ROUTES:
-        _add(app, route.method, route.path, partial(_answer, route))
+        _add(app, route.method, route.path, partial(_answer, route, home))
     _add(app, "GET", "/openapi.json", partial(_show, document))
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_bug)
@@ -110,12 +116,13 @@ async def _show(document: bytes) -> Response:
     return _json(200, document)
 
 
-async def _answer(route: AnyRoute, **names: str) -> Response:
+async def _answer(route: AnyRoute, home: Home, **_names: str) -> Response:
     client = cast("Client", request.scope["state"]["client"])
     try:
         with one_error():
             incoming = Incoming(
                 client=client,
+                home=home,
                 query=request.query_string,
                 name=_name(route.path),
                 content_type=request.headers.get("Content-Type", ""),

@@ -78,7 +78,7 @@ class HttpDoor:
         """Return what answers requests, loaded when it is first needed."""
         async with self._loading:
             if self._app is None:
-                self._app = await trio.to_thread.run_sync(_load_app)
+                self._app = await trio.to_thread.run_sync(_load_app, self._home)
         return self._app
 
     @contextmanager
@@ -158,10 +158,10 @@ def _load_serving() -> Callable[..., Awaitable[None]]:
     return serve_http
 
 
-def _load_app() -> App:
+def _load_app(home: Home) -> App:
     from .app import make_app
 
-    return make_app()
+    return make_app(home)
 
 
 def _problem(error: OSError, address: str, port: int) -> str:

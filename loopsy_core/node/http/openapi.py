@@ -10,6 +10,7 @@ from loopsy_core import __version__
 
 from .problems import Wrong
 from .route import JSON, NoBody
+from .spool import MULTIPART
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +23,17 @@ _Json: TypeAlias = dict[str, object]
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _BINARY: Final = {"type": "string", "format": "binary"}
+_FORM: Final = {
+    "type": "object",
+    "properties": {"destPath": {"type": "string"}, "file": _BINARY},
+    "required": ["file"],
+}
 
 
 def describe(routes: Sequence[AnyRoute], base: str) -> _Json:
     """Return the document (OpenAPI 3.1) of all `routes`, whose paths begin with `base`."""
     bodies = [route.body for route in routes if route.body is not NoBody]
-    replies = [route.reply for route in routes if route.reply is not None]
-    kinds = [*dict.fromkeys([*bodies, *replies, Wrong])]
+    kinds = [*dict.fromkeys([*bodies, *(route.reply for route in routes), Wrong])]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, _Json] = {}
@@ -53,16 +58,19 @@ def describe(routes: Sequence[AnyRoute], base: str) -> _Json:
 
 def _operation(route: AnyRoute, schema_of: dict[object, _Json]) -> _Json:
     wrong = {"description": "It failed", "content": {JSON: {"schema": schema_of[Wrong]}}}
-    schema = _BINARY if route.reply is None else schema_of[route.reply]
-    found = {"description": "It is done", "content": {route.media_type: {"schema": schema}}}
+    answer: _Json = {route.media_type: {"schema": schema_of[route.reply]}}
+    if route.downloads is not None:
+        answer[route.downloads] = {"schema": _BINARY}
     operation: _Json = {
         "operationId": f"{route.method.lower()}{_capitals(route.path)}",
         "summary": route.summary,
         "tags": [route.family],
         "parameters": [*_names(route.path), *_query(route.query)],
-        "responses": {"200": found, "default": wrong},
+        "responses": {"200": {"description": "It is done", "content": answer}, "default": wrong},
     }
-    content: _Json = {kind: {"schema": _BINARY} for kind in route.uploads}
+    content: _Json = {
+        kind: {"schema": _FORM if kind == MULTIPART else _BINARY} for kind in route.uploads
+    }
     if route.body is not NoBody:
         content[JSON] = {"schema": schema_of[route.body]}
     if content:

@@ -10,6 +10,7 @@ import msgspec
 
 from loopsy_core.client import Client
 from loopsy_core.errors import BadRequest
+from loopsy_core.home import Home
 from loopsy_core.wire.operation import Reference
 
 from .problems import Family
@@ -45,6 +46,7 @@ class Incoming:
     """A request as it came."""
 
     client: Client
+    home: Home
     query: bytes
     name: str
     """What stands in the path in place of `{...}`, or ""."""
@@ -112,6 +114,8 @@ class AnyRoute(Protocol):
     @property
     def media_type(self) -> str: ...  # noqa: D102
     @property
+    def downloads(self) -> str | None: ...  # noqa: D102
+    @property
     def uploads(self) -> tuple[str, ...]: ...  # noqa: D102
 
     async def answer(self, incoming: Incoming) -> object:
@@ -133,6 +137,8 @@ class Route(Generic[B, Q]):
     reply: object
     """The type of what the answer's JSON holds; of a stream of events, of each of them."""
     media_type: str = JSON
+    downloads: str | None = None
+    """The media type of an answer that is no JSON, where there may be one."""
     uploads: tuple[str, ...] = ()
     """Media types of bodies that are not JSON; `act` reads those itself."""
 

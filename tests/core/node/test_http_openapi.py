@@ -32,7 +32,7 @@ async def test_the_document_lists_every_route_and_the_app_has_no_other(home: Hom
         f"{method} {rule.rule.removeprefix(BASE + '/')}".replace("<anything:", "{").replace(
             ">", "}"
         )
-        for rule in make_app().url_map.iter_rules()  # type: ignore[attr-defined]
+        for rule in make_app(home).url_map.iter_rules()  # type: ignore[attr-defined]
         for method in rule.methods
     }
     assert described == {route.strip() for route in PROMISED.replace("\n", " ").split(",")}
