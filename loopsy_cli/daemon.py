@@ -73,6 +73,8 @@ def start(
             say("it does not listen on the network; `loopsy restart --lan` makes it")
     else:
         say(f"the daemon runs (process {pid}); `loopsy shell` opens a session")
+        if (problem := ask(NodeStatus(), home).http_problem) is not None:
+            note(f"scripts cannot reach it by HTTP: {clean(problem)}")
 
 
 def stop(

@@ -91,6 +91,7 @@ def _look(home: Home) -> Iterator[Finding]:
     yield Finding("daemon", Verdict.GOOD, f"version {status.version} runs as {status.name}")
     if status.host is not None:
         yield _host(status.host, status.version)
+    yield _http(status)
     yield from _relay(status.relay)
     yield _network(home, status)
     yield from map(_peer, ask(ListPeers(), home).peers)
@@ -103,6 +104,13 @@ def _tried(what: str, look: Callable[[], object], good: str) -> Finding:
     except LoopsyError as error:
         return Finding(what, Verdict.BAD, str(error))
     return Finding(what, Verdict.GOOD, good)
+
+
+def _http(status: Status) -> Finding:
+    if status.http_port is not None:
+        return Finding("http", Verdict.GOOD, f"scripts reach it on port {status.http_port}")
+    said = status.http_problem or "it does not listen"
+    return Finding("http", Verdict.NOTE, f"scripts cannot reach it: {said}", "loopsy restart")
 
 
 def _host(host: HostInfo, version: str) -> Finding:

@@ -21,8 +21,8 @@ import trio
 
 __all__ = ["Head", "Headers", "Http", "HttpLimits", "Unreadable"]
 
-# Bytes asked of the stream at once: no more than a head may have, or h11 would take a longer one
-# that came in one piece; and more for bodies, which may be large.
+# Bytes asked of the stream at once: no more than a head may have, for h11 takes whatever is whole
+# already, so that twice as much is the most; and more for bodies, which may be large.
 _READ: Final = 16 * 1024
 _READ_BODY: Final = 65_536
 _WRITE: Final = 65_536  # bytes that must move within the stall limit, however long the whole is

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 def test_init_makes_a_private_home_and_says_what_it_made(loopsy: CommandLine) -> None:
     said = loopsy.say("init")
     home = loopsy.home
-    for path, mode in ((home.root, 0o700), (home.config, 0o600), (home.identity, 0o600)):
+    keys = ((home.identity, 0o600), (home.api_key, 0o600))
+    for path, mode in ((home.root, 0o700), (home.config, 0o600), *keys):
         assert f"made {path}\n" in said
         assert stat.S_IMODE(path.stat().st_mode) == mode
 
@@ -23,7 +24,7 @@ def test_a_second_init_changes_nothing(loopsy: CommandLine) -> None:
     loopsy.home.config.write_text("server: {name: mine}\n")
     second = loopsy.json("init")
     assert isinstance(first, dict)
-    assert len(first["made"]) == 4
+    assert len(first["made"]) == 5
     assert second == {"home": str(loopsy.home.root), "made": [], "node_id": first["node_id"]}
     assert loopsy.home.identity.read_bytes() == key
     assert loopsy.home.config.read_text() == "server: {name: mine}\n"

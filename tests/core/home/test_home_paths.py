@@ -55,7 +55,7 @@ def test_everything_lies_in_the_home_under_a_name_of_its_own() -> None:
     home = Home(Path("/h"))
     paths = [value for name in dir(Home) if isinstance(value := getattr(home, name, None), Path)]
     paths.remove(home.root)
-    assert len(set(paths)) == len(paths) == 15
+    assert len(set(paths)) == len(paths) == 16
     assert all(path.is_relative_to(home.root) for path in paths)
 
 

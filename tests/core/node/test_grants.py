@@ -67,6 +67,7 @@ from loopsy_core.wire import (
     RenameSession,
     ResizeSession,
     RevokePhone,
+    RotateKey,
     RunJob,
     SendMessage,
     SetContext,
@@ -98,6 +99,7 @@ REQUESTS: Final[dict[str, Operation[object]]] = {
         NodeStatus(),
         HostHello(),
         StopNode(),
+        RotateKey(),
         WatchEvents(),
         ListSessions(),
         WatchSessions(),
@@ -199,6 +201,7 @@ NEEDED: Final = {  # as PROTOCOL.md has it, written out again
     "files.write": {"files.push"},
     "admin": {
         "node.stop",
+        "http.rotate_key",
         "events.watch",
         "commands.add",
         "commands.remove",
