@@ -28,7 +28,7 @@ NO_SUCH_PATH: Final = 9004
 
 Family: TypeAlias = Literal["node", "peers", "execute", "transfer", "context", "sessions"]
 
-_CODES: Final[dict[Family, dict[str, int]]] = {
+CODES: Final[dict[Family, dict[str, int]]] = {
     "node": {"bad_request": BAD_REQUEST, "busy": 9002, "not_found": NO_SUCH_PATH},
     "peers": {"bad_request": 2000, "not_found": NO_SUCH_PEER, "refused": 2004},
     "execute": {"bad_request": 3000, "refused": 3001, "busy": 3003, "not_found": 3006},
@@ -43,7 +43,7 @@ _CODES: Final[dict[Family, dict[str, int]]] = {
     "sessions": {"bad_request": 7000, "not_found": 7001, "refused": 7002, "busy": 7003},
 }
 """By the code of an error (PROTOCOL.md section 3)."""
-_ANYWHERE: Final = {"gone": 2002, "peer_left": 2003}
+ANYWHERE: Final = {"gone": 2002, "peer_left": 2003}
 """Whatever was asked of it, these are about another machine."""
 
 
@@ -64,7 +64,7 @@ class Wrong(msgspec.Struct, frozen=True):
 
 def code_of(error: LoopsyError, family: Family) -> int:
     """Return the number of an error of a request that is about `family`."""
-    return _CODES[family].get(error.code) or _ANYWHERE.get(error.code, INTERNAL)
+    return CODES[family].get(error.code) or ANYWHERE.get(error.code, INTERNAL)
 
 
 def error_body(code: int, message: str, details: dict[str, str | int] | None = None) -> bytes:
