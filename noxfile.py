@@ -77,6 +77,13 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Ask a real node by HTTP whatever schemathesis makes up; options of its `run` may follow."""
+    install(session, "fuzz", "-e", ".")
+    session.run("python", "-m", "tests.fuzz.run_http", *(session.posargs or ["--max-time", "120"]))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure. Each bench/*.py prints JSON lines; this shows them as one table."""
     install(session, "tests", "-e", ".")
