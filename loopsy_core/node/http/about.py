@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import platform
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Literal, Union, get_args
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import msgspec
 
-from loopsy_core.wire import Event, Hello, ListPeers
+from loopsy_core.wire import Event, Hello, ListJobs, ListPeers
 
 from .camel import in_ms, shown, twin
 from .route import Call, NoBody, NoQuery, Route
-from .streaming import EVENTS, StreamFailed, event_stream
+from .streaming import EVENTS, event_stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -40,6 +42,15 @@ class PeerCount(msgspec.Struct, frozen=True):
     offline: int
 
 
+class JobCount(msgspec.Struct, frozen=True):
+    """How many commands there are."""
+
+    active: int
+    """Those that run."""
+    total: int
+    """With those that ended a moment ago."""
+
+
 class RelayLink(msgspec.Struct, frozen=True):
     """How the node stands with its relay."""
 
@@ -59,6 +70,7 @@ class NodeState(msgspec.Struct, frozen=True, rename="camel"):
     uptime: int
     """Milliseconds."""
     peers: PeerCount
+    jobs: JobCount
     sessions: int
     """Those that run."""
     phones: int
@@ -92,6 +104,7 @@ async def status(call: Call[NoBody, NoQuery]) -> NodeState:
     found = await call.here.status()
     peers = (await call.here.ask(ListPeers())).peers
     online = sum(peer.way is not None for peer in peers)
+    jobs = (await call.here.ask(ListJobs())).jobs
     return NodeState(
         node_id=found.node_id,
         hostname=found.name,
@@ -99,6 +112,7 @@ async def status(call: Call[NoBody, NoQuery]) -> NodeState:
         version=found.version,
         uptime=in_ms(found.uptime),
         peers=PeerCount(len(peers), online, len(peers) - online),
+        jobs=JobCount(sum(job.ended_at is None for job in jobs), len(jobs)),
         sessions=found.sessions,
         phones=found.phones,
         relay=RelayLink(found.relay.url, found.relay.connected, found.relay.problem),
@@ -147,7 +161,7 @@ class _Shown:
 
 CAPABILITIES: Final = ("execute", "transfer", "context", "sessions")
 
-EVENT: Final = Union[(*map(twin, get_args(Event)), StreamFailed)]
+EVENT: Final = reduce(or_, map(twin, get_args(Event)))
 """What `events` streams."""
 
 ROUTES: Final = (

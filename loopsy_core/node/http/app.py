@@ -16,7 +16,7 @@ from werkzeug.routing import BaseConverter
 
 from loopsy_core.errors import LoopsyError, NotFound
 from loopsy_core.kit import one_error
-from loopsy_core.wire import ListPeers
+from loopsy_core.wire import Hello
 
 from . import about, context, execute, machines, terminals, transfer
 from .openapi import describe
@@ -158,10 +158,14 @@ async def _answer_our_error(error: LoopsyError, route: AnyRoute, client: Client)
 async def _is_unknown(client: Client) -> bool:
     """Whether it is the machine that was not found, of all that the request names."""
     peer = read_query(request.query_string, OnPeer).peer
-    if peer is None:
-        return False
-    known = (await client.ask(ListPeers())).peers
-    return not any(peer == info.name or info.id.startswith(peer) for info in known)
+    if peer is not None:
+        try:
+            await client.peer(peer).ask(Hello())
+        except NotFound:
+            return True
+        except LoopsyError:
+            pass  # it is known, and was lost just now
+    return False
 
 
 async def _answer_http_error(error: HTTPException) -> Response:

@@ -45,7 +45,7 @@ def shown(value: msgspec.Struct) -> msgspec.Struct:
     return twin(type(value))(**values)
 
 
-def _field(field: msgspec.structs.FieldInfo) -> tuple[str, object] | tuple[str, object, object]:
+def _field(field: msgspec.structs.FieldInfo) -> tuple[str, object]:
     kind = field.type
     if field.name.endswith(_TIME):
         kind = int if kind is float else int | None

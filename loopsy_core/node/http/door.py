@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loopsy_core.home import load_api_key, rotate_api_key
-from loopsy_core.kit import contained, one_error
+from loopsy_core.kit import TokenBucket, contained, one_error
 
 from .guard import Guard
 
@@ -30,6 +30,9 @@ __all__ = ["HttpDoor", "open_http"]
 MAX_CONNECTIONS: Final = 256
 """At once. For one more, the one is cut that has waited longest for its next request."""
 BACKLOG: Final = 128
+REFUSALS: Final = 10
+"""Refusals that are written down at once, and then one every so many seconds: whoever can reach
+loopback can be refused as often as it likes, and shall not fill the disk with it."""
 GOODBYE: Final = 0.5
 """Seconds in which requests that are being answered may get their last words."""
 
@@ -53,6 +56,7 @@ class HttpDoor:
         self._address = address
         self._connections: set[trio.CancelScope] = set()
         self._waiting: dict[trio.CancelScope, None] = {}  # for a request, the longest first
+        self._refusals = TokenBucket(1 / REFUSALS, REFUSALS)
         self._moved = trio.lowlevel.ParkingLot()
         self._loading = trio.Lock()
         self._serve_http: Callable[..., Awaitable[None]] | None = None
@@ -81,6 +85,11 @@ class HttpDoor:
                 self._app = await trio.to_thread.run_sync(_load_app, self._home)
         return self._app
 
+    def note_refused(self, method: str, why: str) -> None:
+        """Write down that a request was refused, unless that was done too often lately."""
+        if self._refusals.take(trio.current_time()):
+            _log.info("refused %s: %s", method[:20], why)
+
     @contextmanager
     def waiting(self, scope: trio.CancelScope) -> Generator[None]:
         """Hold that the connection of `scope` waits for a request, for as long as the block."""
@@ -98,20 +107,21 @@ class HttpDoor:
 
     async def serve_one(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end. Whatever goes wrong goes wrong for this client only."""
+        if len(self._connections) >= MAX_CONNECTIONS and not self._make_room():
+            await trio.aclose_forcefully(stream)
+            return
         scope = trio.CancelScope()
-        async with stream:
-            if len(self._connections) >= MAX_CONNECTIONS and not self._make_room():
-                return
-            self._connections.add(scope)
-            try:
-                with scope, contained(_log, "one HTTP connection failed"):
+        self._connections.add(scope)
+        try:
+            with contained(_log, "one HTTP connection failed"), one_error():
+                async with stream:
                     async with self._loading:
                         if self._serve_http is None:
                             self._serve_http = await trio.to_thread.run_sync(_load_serving)
                     await self._serve_http(stream, self, scope)
-            finally:
-                self._connections.discard(scope)
-                self._moved.unpark_all()
+        finally:
+            self._connections.discard(scope)
+            self._moved.unpark_all()
 
     def _make_room(self) -> bool:
         """Cut off whoever has waited longest; False when all are being answered."""
@@ -135,11 +145,13 @@ async def open_http(
     load_api_key(home)  # before there is anything to close
     address = "127.0.0.1" if config.host == "localhost" else config.host
     door = HttpDoor(home, address, serve)
+    listeners: list[trio.SocketListener] = []
     try:
         listeners = await trio.open_tcp_listeners(config.port, host=address, backlog=BACKLOG)
     except OSError as error:
         door.problem = _problem(error, address, config.port)
         _log.warning("no HTTP: %s", door.problem)
+    if not listeners:
         yield door
         return
     door.guard_port(int(listeners[0].socket.getsockname()[1]))
@@ -165,7 +177,6 @@ def _load_app(home: Home) -> App:
 
 
 def _problem(error: OSError, address: str, port: int) -> str:
-    # trio says EADDRINUSE of any address that it tried, in a group of its own.
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} on {address} is taken, maybe by another node: stop that program, or set"

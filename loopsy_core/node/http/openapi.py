@@ -11,6 +11,7 @@ from loopsy_core import __version__
 from .problems import Wrong
 from .route import JSON, NoBody
 from .spool import MULTIPART
+from .streaming import EVENTS, StreamFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ _FORM: Final = {
 def describe(routes: Sequence[AnyRoute], base: str) -> _Json:
     """Return the document (OpenAPI 3.1) of all `routes`, whose paths begin with `base`."""
     bodies = [route.body for route in routes if route.body is not NoBody]
-    kinds = [*dict.fromkeys([*bodies, *(route.reply for route in routes), Wrong])]
+    kinds = [*dict.fromkeys([*bodies, *(route.reply for route in routes), StreamFailed, Wrong])]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
     schema_of = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, _Json] = {}
@@ -58,7 +59,10 @@ def describe(routes: Sequence[AnyRoute], base: str) -> _Json:
 
 def _operation(route: AnyRoute, schema_of: dict[object, _Json]) -> _Json:
     wrong = {"description": "It failed", "content": {JSON: {"schema": schema_of[Wrong]}}}
-    answer: _Json = {route.media_type: {"schema": schema_of[route.reply]}}
+    schema = schema_of[route.reply]
+    if route.media_type == EVENTS:
+        schema = {"anyOf": [schema, schema_of[StreamFailed]]}
+    answer: _Json = {route.media_type: {"schema": schema}}
     if route.downloads is not None:
         answer[route.downloads] = {"schema": _BINARY}
     operation: _Json = {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from loopsy_core.client import open_client_over
-from loopsy_core.kit import contained, one_error
+from loopsy_core.kit import contained
 from loopsy_core.kit.asgi import answer_by
 from loopsy_core.kit.http import Http, HttpLimits, Unreadable
 from loopsy_core.links import memory_channels
@@ -18,7 +18,7 @@ from .guard import Refusal
 from .problems import BAD_REQUEST, INTERNAL, error_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import Awaitable, Callable
 
     from loopsy_core.client import Client
     from loopsy_core.kit.http import Head
@@ -39,17 +39,32 @@ _log = logging.getLogger("loopsy.http")
 
 async def serve_http(stream: trio.SocketStream, door: HttpDoor, scope: trio.CancelScope) -> None:
     """Answer one client's requests until it leaves, or `scope`, which is its own, is cancelled."""
-    http = Http(stream, LIMITS)
+    gone = trio.Event()
+    # The client that asks the node lives outside of the scope and of all that goes wrong in it,
+    # so that the node hears what was dropped; a connection that is just lost is waited for.
+    async with trio.open_nursery() as nursery:
+        with scope:
+            async with stream:  # which is closed before the node has heard it all
+                open_client = partial(nursery.start, _keep_client, door, gone)
+                await _serve(Http(stream, LIMITS), door, scope, open_client)
+        gone.set()
+
+
+async def _serve(
+    http: Http,
+    door: HttpDoor,
+    scope: trio.CancelScope,
+    open_client: Callable[[], Awaitable[Client]],
+) -> None:
     try:
-        async with AsyncExitStack() as stack:
+        try:
             client: Client | None = None
             while (head := await _next(http, door, scope)) is not None:
-                if client is None:
-                    client = await stack.enter_async_context(_open_client(door))
+                client = client or await open_client()
                 await _answer(http, head, door, client)
-    except Unreadable as error:
-        code = BAD_REQUEST if error.status < 500 else INTERNAL
-        await _refuse(http, Refusal(error.status, code, error.sentence))
+        except Unreadable as error:
+            code = BAD_REQUEST if error.status < 500 else INTERNAL
+            await _refuse(http, Refusal(error.status, code, error.sentence))
     except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # gone, as clients go
     except trio.TooSlowError:
@@ -65,7 +80,7 @@ async def _next(http: Http, door: HttpDoor, scope: trio.CancelScope) -> Head | N
     refusal = door.guard.check(head)
     if refusal is None:
         return head
-    _log.info("refused %s: %s", head.method[:20], refusal.message)
+    door.note_refused(head.method, refusal.message)
     await _refuse(http, refusal)
     return None
 
@@ -84,9 +99,10 @@ async def _refuse(http: Http, refusal: Refusal) -> None:
     await http.refuse(refusal.status, [*_JSON, *refusal.headers], body)
 
 
-@asynccontextmanager
-async def _open_client(door: HttpDoor) -> AsyncGenerator[Client]:
-    """Ask the node as a program on its socket does."""
+async def _keep_client(
+    door: HttpDoor, gone: trio.Event, *, task_status: trio.TaskStatus[Client]
+) -> None:
+    """Ask the node as a program on its socket does, until `gone`."""
     near, far = memory_channels()
 
     async def serve() -> None:
@@ -96,9 +112,8 @@ async def _open_client(door: HttpDoor) -> AsyncGenerator[Client]:
             finally:
                 await far.aclose()
 
-    with one_error():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve)
-            async with open_client_over(near) as client:
-                yield client
-            # Not cancelled: it ends with the channel, after it has heard what was said last.
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)  # which ends with the channel
+        async with open_client_over(near) as client:
+            task_status.started(client)
+            await gone.wait()

@@ -53,13 +53,20 @@ class Spooled:
 
 @asynccontextmanager
 async def open_spool() -> AsyncGenerator[Path]:
-    """Make a folder that nobody else can look into; it is gone afterwards with all in it."""
-    folder = Path(await trio.to_thread.run_sync(tempfile.mkdtemp, None, "loopsy-"))
+    """Make a folder that nobody else can look into; it is gone afterwards with all in it.
+
+    Raises `LoopsyError` for whatever the system has against files there.
+    """
     try:
-        yield folder
-    finally:
-        with trio.move_on_after(CLEANING, shield=True):
-            await trio.to_thread.run_sync(shutil.rmtree, folder, True)
+        folder = Path(await trio.to_thread.run_sync(tempfile.mkdtemp, None, "loopsy-"))
+        try:
+            yield folder
+        finally:
+            with trio.move_on_after(CLEANING, shield=True):
+                await trio.to_thread.run_sync(shutil.rmtree, folder, True)
+    except OSError as error:  # the disk is full, say
+        where = tempfile.gettempdir()
+        raise LoopsyError(f"no file can be kept in {where}: {error.strerror or error}") from error
 
 
 async def spool_raw(folder: Path, body: AsyncIterator[bytes], name: str) -> Spooled:
@@ -159,10 +166,7 @@ class _Writer:
         await trio.to_thread.run_sync(self._write, data)
 
     def _write(self, data: bytes) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise LoopsyError(f"the file cannot be kept: {error.strerror}") from error
+        self._file.write(data)
         self._digest.update(data)
         self._size += len(data)
 

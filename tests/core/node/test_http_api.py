@@ -33,6 +33,7 @@ async def test_it_says_that_it_is_there_who_and_how_it_is(home: Home) -> None:
     assert (identity["nodeId"], identity["hostname"]) == (node_id, "kai")
     assert identity["port"] == status["httpPort"]
     assert status["peers"] == {"total": 0, "online": 0, "offline": 0}
+    assert status["jobs"] == {"active": 0, "total": 0}
     assert status["relay"] == {"url": None, "connected": False, "problem": None}
 
 
@@ -147,6 +148,7 @@ async def test_a_machine_is_trusted_by_its_key_and_forgotten(home: Home, tmp_pat
         assert (status, code) == (503, 2002)
         assert "mac is not reached" in message
         assert (await door.ask("GET", "/context?peer=nobody")).error[:2] == (404, 2001)
+        assert (await door.ask("GET", "/context/z?peer=kai")).error[:2] == (404, 5001)  # itself
         removed = await door.ask("DELETE", "/peers/mac")
         assert removed.json == {"success": True, "nodeId": other}
         assert (await door.ask("DELETE", "/peers/mac")).error[:2] == (404, 2001)

@@ -19,7 +19,7 @@ from loopsy_core.node import open_node
 from loopsy_core.node.http import serving
 from loopsy_core.wire import RotateKey
 from tests.core.node.http_world import BASE, SETTINGS, open_door
-from tests.world import PATIENCE
+from tests.world import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from loopsy_core.home import Home
@@ -122,6 +122,14 @@ async def test_an_odd_url_with_the_key_is_not_found_and_nothing_else(home: Home)
         assert reply.error[:2] == (400, 5000)
 
 
+async def test_refusals_do_not_fill_the_log(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "loopsy.http")
+    async with open_door(home) as door:
+        for _ in range(50):
+            await door.shout(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert caplog.text.count("refused GET") == 10
+
+
 async def test_one_connection_carries_many_requests(home: Home) -> None:
     async with open_door(home) as door:
         request = door.head("GET", "/health")
@@ -182,8 +190,7 @@ async def test_a_client_that_hangs_up_ends_its_stream(home: Home) -> None:
                 "lost": None,
             }
         assert door.node.http.port is not None
-        while _results(home, "events.watch") != ["left"]:  # noqa: ASYNC110
-            await trio.sleep(0.01)
+        await eventually(lambda: _results(home, "events.watch") == ["left"])
 
 
 def _results(home: Home, op: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from loopsy_core.client import open_client
-from loopsy_core.wire import ListJobs
+from loopsy_core.wire import ListJobs, RotateKey
 from tests.core.node.http_world import open_door
 
 if TYPE_CHECKING:
@@ -145,6 +145,15 @@ async def test_a_command_is_ended_by_its_id(home: Home) -> None:
             assert (event["type"], event["killed"], event["timedOut"]) == ("exit", True, False)
         assert (await door.get("/execute/jobs")) == {"jobs": []}
         assert (await door.ask("DELETE", "/execute/none")).error[:2] == (404, 3006)
+
+
+async def test_with_the_old_key_go_the_commands_that_it_started(home: Home) -> None:
+    async with open_door(home) as door, open_client(home) as client:
+        async with door.listen("POST", "/execute/stream", sh("sleep 1000")) as events:
+            await events.next()
+            await client.ask(RotateKey())
+            ended = await until_ended(client)
+    assert ended.cancelled
 
 
 async def test_a_client_that_does_not_read_stops_the_command_and_nobody_else(home: Home) -> None:

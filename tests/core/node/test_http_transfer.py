@@ -12,7 +12,7 @@ import trio
 
 from tests.core.node.http_world import Door, open_door
 from tests.core.node.machines_world import open_machine, pair, reached
-from tests.world import PATIENCE
+from tests.world import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,6 +232,31 @@ async def test_files_go_to_another_machine_within_what_it_allows(
             assert [entry["name"] for entry in reply.json["files"]] == ["sent"]
     assert (tmp_path / "user" / "sent").read_text() == "hello"
     assert os.listdir(spools) == []
+
+
+async def test_an_upload_that_is_broken_off_leaves_nothing(
+    home: Home, tmp_path: Path, spools: Path
+) -> None:
+    async with open_door(home) as door:
+        stream = await trio.open_tcp_stream("127.0.0.1", door.port)
+        async with stream:
+            path = f"/transfer/push?destPath={tmp_path}/half"
+            raw = "Content-Type: application/octet-stream"
+            await stream.send_all(door.head("POST", path, 1000, raw) + b"x" * 500)
+            await eventually(lambda: len(os.listdir(spools)) == 1)
+        await eventually(lambda: not os.listdir(spools))
+        assert not (tmp_path / "half").exists()
+
+
+async def test_a_full_disk_is_told_and_is_no_bug(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    async with open_door(home) as door:
+        path = f"/transfer/push?destPath={tmp_path}/x"
+        status, code, message = (await door.ask("POST", path, b"x", headers=RAW)).error
+    assert (status, code) == (500, 9001)
+    assert "no file can be kept" in message
 
 
 async def test_a_large_upload_takes_no_memory(home: Home, tmp_path: Path) -> None:
