@@ -148,11 +148,14 @@ async def test_a_command_is_ended_by_its_id(home: Home) -> None:
 
 
 async def test_with_the_old_key_go_the_commands_that_it_started(home: Home) -> None:
-    async with open_door(home) as door, open_client(home) as client:
-        async with door.listen("POST", "/execute/stream", sh("sleep 1000")) as events:
-            await events.next()
-            await client.ask(RotateKey())
-            ended = await until_ended(client)
+    async with (
+        open_door(home) as door,
+        open_client(home) as client,
+        door.listen("POST", "/execute/stream", sh("sleep 1000")) as events,
+    ):
+        await events.next()
+        await client.ask(RotateKey())
+        ended = await until_ended(client)
     assert ended.cancelled
 
 
