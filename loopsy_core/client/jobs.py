@@ -49,13 +49,13 @@ class Output:
 class Completed:
     """A job that has ended."""
 
-    id: str
     exit_code: int
     """-N if signal N ended it."""
     stdout: bytes = attrs.field(repr=False)
     stderr: bytes = attrs.field(repr=False)
     timed_out: bool = False
     cancelled: bool = False
+    id: str = attrs.field(eq=False, kw_only=True)
 
 
 class RunningJob:
@@ -152,7 +152,7 @@ async def run_job(client: Client, request: RunJob, stdin: bytes | None, most: in
                 kept[got.stream].append(got.data)
             nursery.cancel_scope.cancel()
     out, err = b"".join(kept["stdout"]), b"".join(kept["stderr"])
-    return Completed(job.id, got.exit_code, out, err, got.timed_out, got.cancelled)
+    return Completed(got.exit_code, out, err, got.timed_out, got.cancelled, id=job.id)
 
 
 async def _send_all(job: RunningJob, stdin: bytes) -> None:

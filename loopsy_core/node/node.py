@@ -22,9 +22,9 @@ from loopsy_core.capabilities import (
     open_context,
     open_jobs,
 )
-from loopsy_core.errors import Busy, Gone, LoopsyError, PeerLeft
+from loopsy_core.errors import PeerLeft
 from loopsy_core.home import Home, load_config, load_identity, lock_file, open_audit_log
-from loopsy_core.kit import Backoff, Broadcast, contained, one_error, open_database
+from loopsy_core.kit import Broadcast, contained, one_error, open_database
 from loopsy_core.links import Channel, open_conversation, serve_local
 from loopsy_core.links.addresses import own_addresses
 from loopsy_core.links.mdns import Announcement
@@ -378,26 +378,10 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 nursery.start_soon(node.publish_relay_changes)
                 nursery.start_soon(watch_sessions, hosts, events)
                 if config.relay.url is not None:
-                    nursery.start_soon(_use_configured_relay, node, config.relay.url)
+                    nursery.start_soon(relaying.use_configured, config.relay.url)
                 async with open_http(home, config.server, node.serve_http) as node.http:
                     await nursery.start(serve_local, home.node_socket, node.serve_local)
                     _log.info("ready: %s (%s)", identity.name, identity.id[:8])
                     yield node
                     await jobs.end_all()  # while whoever asked for them still hears how they ended
                 nursery.cancel_scope.cancel()
-
-
-async def _use_configured_relay(node: Node, url: str) -> None:
-    """Register with the relay that config.yaml names; from then on the link keeps itself up."""
-    backoff = Backoff(first=1.0, most=60.0)
-    while True:
-        try:
-            await node.use_relay(url)
-            return
-        except (Gone, Busy) as error:
-            delay = backoff.next()
-            _log.warning("%s; next try in %.0f s", error, delay)
-            await trio.sleep(delay)
-        except LoopsyError as error:
-            _log.warning("the relay of config.yaml cannot be used: %s", error)
-            return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import msgspec
 import trio
 
-from loopsy_core.errors import BadRequest, Gone, LoopsyError, Misconfigured, Refused
+from loopsy_core.errors import BadRequest, Busy, Gone, LoopsyError, Misconfigured, Refused
 from loopsy_core.home import Home, write_private
 from loopsy_core.kit import Backoff, Watched, keep_running
 from loopsy_core.wire import Pass, RelayStatus
@@ -88,6 +88,21 @@ class Relaying:
         with trio.move_on_after(FIRST_TRY):
             await self.status.wait(lambda status: status.connected or status.problem is not None)
         return self.status.value
+
+    async def use_configured(self, url: str) -> None:
+        """Register with the relay that config.yaml names; from then on the link keeps itself up."""
+        backoff = Backoff(first=1.0, most=60.0)
+        while True:
+            try:
+                await self.ensure(url, None, None)
+                return
+            except (Gone, Busy) as error:
+                delay = backoff.next()
+                _log.warning("%s; next try in %.0f s", error, delay)
+                await trio.sleep(delay)
+            except LoopsyError as error:
+                _log.warning("the relay of config.yaml cannot be used: %s", error)
+                return
 
     async def ensure(
         self, url: str, registration_secret: str | None, moved_from: str | None

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 async def test_what_it_writes_is_told_apart_and_so_is_how_it_ends(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage, stage.line() as line:
         done = await line.client.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
-        assert done == Completed(3, b"out\n", b"err\n")
+        assert done == Completed(3, b"out\n", b"err\n", id=done.id)
         killed = await line.client.run(["sh", "-c", "kill -9 $$"])
-        assert killed == Completed(-signal.SIGKILL, b"", b"")
+        assert killed == Completed(-signal.SIGKILL, b"", b"", id=killed.id)
 
 
 async def test_it_runs_in_the_home_or_where_it_should(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_it_leads_a_session_and_inherits_three_descriptors(tmp_path: Path)
 async def test_time_is_up(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage, stage.line() as line:
         done = await line.client.run(["sleep", "1000"], timeout=0.05)
-        assert done == Completed(-signal.SIGTERM, b"", b"", timed_out=True)
+        assert done == Completed(-signal.SIGTERM, b"", b"", timed_out=True, id=done.id)
 
 
 async def test_the_time_that_settings_give_is_up_too(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ async def test_more_than_is_to_be_kept_ends_the_command(tmp_path: Path) -> None:
 async def test_input_for_a_command_that_has_closed_it_holds_nothing_up(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage, stage.line() as line:
         done = await line.client.run(["sh", "-c", "exec <&-; echo hi"], stdin=bytes(3_000_000))
-        assert done == Completed(0, b"hi\n", b"")
+        assert done == Completed(0, b"hi\n", b"", id=done.id)
         done = await line.client.run(["head", "-c", "3"], stdin=bytes(3_000_000))
         assert done.stdout == bytes(3)
 

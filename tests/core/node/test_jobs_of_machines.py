@@ -37,7 +37,8 @@ async def test_a_command_runs_there_with_all_its_streams(tmp_path: Path) -> None
             there = mac.client.peer("kai")
             data = bytes(range(256)) * 8000
             script = "cat; echo err >&2; exit 3"
-            assert await there.run(["sh", "-c", script], stdin=data) == Completed(3, data, b"err\n")
+            done = await there.run(["sh", "-c", script], stdin=data)
+            assert done == Completed(3, data, b"err\n", id=done.id)
             with pytest.raises(Refused, match="denylist"):
                 await there.run(["rm", "x"])
             async with there.start_job(["sh", "-c", "echo up; sleep 1000"]) as job:
