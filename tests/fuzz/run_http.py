@@ -15,7 +15,7 @@ import trio
 from tests.fuzz.http_hooks import FILES
 from tests.machine import running_node, temporary_home
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_schema_conformance,unsupported_method,ignored_auth"
@@ -46,8 +46,15 @@ async def main() -> int:
                 *(f"http://127.0.0.1:{port}/api/v1/openapi.json", "--checks", CHECKS),
                 *("--max-failures", "20", "--seed", "19532", *sys.argv[1:]),
             ]
-            hooks = {"SCHEMATHESIS_HOOKS": "tests.fuzz.http_hooks", "PATH": path}
-            done = await trio.run_process(command, check=False, env={**os.environ, **hooks})
+            more = {
+                "SCHEMATHESIS_HOOKS": "tests.fuzz.http_hooks",
+                "PYTHONPATH": str(ROOT),
+                "PATH": path,
+            }
+            # In a folder that goes away, for it leaves a cache where it stands.
+            done = await trio.run_process(
+                command, check=False, cwd=home.root.parent, env={**os.environ, **more}
+            )
         log = home.node_log.read_text()
         sys.stdout.write("".join(line for line in log.splitlines(True) if " ERROR " in line))
         return done.returncode or int(" ERROR " in log)
