@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from loopsy_core.errors import Gone
 from loopsy_core.kit import one_error
 from loopsy_core.links import open_conversation
 
@@ -28,12 +29,15 @@ class Line:
         self._opening = trio.Lock()
         self._conversation: Conversation | None = None
         self._holding = trio.CancelScope()
+        self._left = False
 
     async def converse(self) -> Conversation:
         """Return a conversation that has not ended as far as is known; connects if need be.
 
-        Raises what connecting raises.
+        Raises what connecting raises, and `Gone` once the line was left.
         """
+        if self._left:
+            raise Gone("this connection was left")
         async with self._opening:  # whoever comes meanwhile gets the same one
             if self._conversation is None or self._conversation.closed:
                 with one_error():
@@ -41,7 +45,8 @@ class Line:
             return self._conversation
 
     def leave(self) -> None:
-        """Let the conversation say goodbye and end."""
+        """Let the conversation say goodbye and end; there will be no other."""
+        self._left = True
         self._holding.cancel()
 
     async def _hold(self, *, task_status: trio.TaskStatus[Conversation]) -> None:
@@ -57,5 +62,7 @@ async def open_line(connect: Callable[[], Awaitable[Channel]]) -> AsyncGenerator
     """Keep a line for as long as the block lasts; it connects when it is first needed."""
     async with trio.open_nursery() as nursery:
         line = Line(nursery, connect)
-        yield line
-        line.leave()
+        try:
+            yield line
+        finally:
+            line.leave()

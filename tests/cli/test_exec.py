@@ -133,7 +133,7 @@ def test_what_cannot_be_is_told_in_one_line(running: CommandLine) -> None:
         (("exec", "local", "--timeout", "5", "--", "ls"), 2, "write 30s, 5m, 2h or 7d"),
         (("exec", "local", "-t", "--stdin", "--", "ls"), 2, "neither --stdin nor --timeout"),
         (("exec", "local", "-t", "--", "ls"), 2, "shows a session in this terminal"),
-        (("exec", "nobody", "-t", "--", "ls"), 2, "on this machine only"),
+        (("exec", "nobody", "-t", "--", "ls"), 2, "shows a session in this terminal"),
         ((*EXEC, b"\xff"), 2, "not valid UTF-8"),
     ):
         assert says in running.complaint(*words, exit_code=code)
