@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pyghostty import ffi, lib
 from pyghostty.core import Terminal, init_sized
 
-from loopsy_core.screen import Screen
+from loopsy_core.screen import Screen, feed_sparingly
 
 from .rows import Rows
 
@@ -61,7 +61,7 @@ class Emulated:
 
     def feed(self, data: bytes) -> None:
         """Take in output of the program."""
-        self._terminal.feed(data)
+        feed_sparingly(self._terminal, data)
 
     def resize(self, cols: int, rows: int) -> None:
         """Give the screen another size, as its host does at the same place in the output."""
@@ -165,17 +165,9 @@ class Emulated:
         self.bells += 1
 
 
-class _Visible(Screen):
-    """A screen without scrollback."""
-
-    def __init__(self, cols: int, rows: int) -> None:
-        super().__init__(cols, rows, lambda _: None)
-        self._set_size(lib.GHOSTTY_TERMINAL_OPT_SCROLLBACK_MAX_LINES, 0)
-
-
 def without_scrollback(picture: bytes, cols: int, rows: int) -> bytes:
     """Return a picture of the same screen that does not show again what has scrolled by."""
-    screen = _Visible(cols, rows)
+    screen = Screen(cols, rows, lambda _: None, scrollback=0)
     screen.feed(picture)
     visible = screen.picture()
     screen.close()

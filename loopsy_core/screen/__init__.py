@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .guard import feed_sparingly
 from .screen import Screen
 
-__all__ = ["Screen"]
+__all__ = ["Screen", "feed_sparingly"]

@@ -9,7 +9,7 @@ from pyghostty.core import Terminal, init_sized
 
 from loopsy_core.errors import LoopsyError
 
-from .guard import CLUSTERS, MIN_COLS, MIN_ROWS, pieces, without_floods
+from .guard import feed_sparingly, smallest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,6 @@ MAX_UNFINISHED: Final = 1 << 20
 CELL_WIDTH, CELL_HEIGHT = 8, 16
 """Pixels of a cell; only size reports ask."""
 
-_NO_CLUSTERS: Final = b"\x1b[?2027l"
 _COMMAND, _STRING = b"\x1b]99999;", b"\x1bX"
 """How sequences begin that mean nothing, in the place of one that was given up."""
 _ENDS: Final = {_COMMAND: b"\x07\x18\x1a\x1b", _STRING: b"\x18\x1a\x1b"}
@@ -34,9 +33,19 @@ _ESCAPE: Final = 0x1B
 class Emulator:
     """One terminal of libghostty."""
 
-    def __init__(self, cols: int, rows: int, on_reply: Callable[[bytes], None]) -> None:
-        """Begin with an empty screen; `on_reply` gets what the terminal answers to queries."""
-        self._terminal = Terminal(max(cols, MIN_COLS), max(rows, MIN_ROWS), SCROLLBACK_LINES)
+    def __init__(
+        self,
+        cols: int,
+        rows: int,
+        on_reply: Callable[[bytes], None],
+        scrollback: int = SCROLLBACK_LINES,
+    ) -> None:
+        """Begin with an empty screen; `on_reply` gets what the terminal answers to queries.
+
+        `scrollback` is how many lines above the screen are kept.
+        """
+        self._terminal = Terminal(*smallest(cols, rows), scrollback)
+        self._set("SCROLLBACK_MAX_LINES", "size_t", scrollback)
         self.answer(on_reply)
         self._set("SCROLLBACK_MAX_BYTES", "size_t", SCROLLBACK_BYTES)
         self._set("CONTINUATION_MAX_BYTES", "size_t", MAX_UNFINISHED)
@@ -48,11 +57,7 @@ class Emulator:
         """Take in output of the program; never fails on what a program may print."""
         if self._given_up:
             data = self._skip(data)
-        unfinished = not self.get("vt_ground", "bool")
-        for piece in pieces(without_floods(data), unfinished=unfinished):
-            self._terminal.feed(piece)
-            if self._terminal.mode(CLUSTERS):
-                self._terminal.feed(_NO_CLUSTERS)
+        feed_sparingly(self._terminal, data)
 
     def answer(self, on_reply: Callable[[bytes], None]) -> None:
         """Give what the terminal answers to queries to `on_reply` from now on."""
@@ -60,7 +65,7 @@ class Emulator:
 
     def resize(self, cols: int, rows: int) -> None:
         """Give the terminal another size; the primary screen reflows."""
-        self._terminal.resize(max(cols, MIN_COLS), max(rows, MIN_ROWS), CELL_WIDTH, CELL_HEIGHT)
+        self._terminal.resize(*smallest(cols, rows), CELL_WIDTH, CELL_HEIGHT)
 
     def get(self, name: str, kind: str = "uint16_t") -> int:
         """Return one value of the emulator; `name` is the end of a GHOSTTY_TERMINAL_DATA_ name."""

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CLUSTERS", "MIN_COLS", "MIN_ROWS", "pieces", "without_floods"]
+    from pyghostty.core import Terminal
+
+__all__ = ["feed_sparingly", "pieces", "smallest", "without_floods"]
 
 MIN_COLS: Final = 3
 MIN_ROWS: Final = 2
@@ -24,10 +26,25 @@ MOST_REPEATED: Final = 1000
 """How often one sequence may repeat a letter: a row of the widest terminal. With more, four
 kilobytes of output can take half a minute."""
 
+_NO_CLUSTERS: Final = b"\x1b[?2027l"
 # Control characters may stand inside a sequence; cancelling ones end it.
 _SET_MODE: Final = re.compile(rb"\x1b\[\?[^\x18\x1a\x1b@-~]*h")
 _REPEAT: Final = re.compile(rb"\x1b\[([\x00-\x17\x19\x1c-\x1f0-9:;\x7f]*)b")
 _DIGITS: Final = re.compile(rb"[0-9]+")
+
+
+def feed_sparingly(terminal: Terminal, data: bytes) -> None:
+    """Feed `terminal` with output of a program, but not with what it would end on."""
+    unfinished = not terminal.get("vt_ground", "bool")
+    for piece in pieces(without_floods(data), unfinished=unfinished):
+        terminal.feed(piece)
+        if terminal.mode(CLUSTERS):
+            terminal.feed(_NO_CLUSTERS)
+
+
+def smallest(cols: int, rows: int) -> tuple[int, int]:
+    """Return the size that the emulator is to have for a terminal of this one."""
+    return max(cols, MIN_COLS), max(rows, MIN_ROWS)
 
 
 def pieces(data: bytes, *, unfinished: bool) -> Iterator[bytes]:

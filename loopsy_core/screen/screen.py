@@ -15,7 +15,7 @@ from pyghostty import lib
 
 from .content import draw_content
 from .easy import orphans
-from .emulator import Emulator
+from .emulator import SCROLLBACK_LINES, Emulator
 from .formatted import formatted_history, formatted_picture
 from .history import history_of
 from .modes import mode_bit
@@ -35,10 +35,20 @@ _log = logging.getLogger(__name__)
 class Screen:
     """One terminal's emulator."""
 
-    def __init__(self, cols: int, rows: int, on_reply: Callable[[bytes], None]) -> None:
-        """Begin with an empty screen; `on_reply` gets what the terminal answers to queries."""
+    def __init__(
+        self,
+        cols: int,
+        rows: int,
+        on_reply: Callable[[bytes], None],
+        scrollback: int = SCROLLBACK_LINES,
+    ) -> None:
+        """Begin with an empty screen; `on_reply` gets what the terminal answers to queries.
+
+        `scrollback` is how many lines above the screen are kept.
+        """
         self._on_reply = on_reply
-        self._emulator = Emulator(cols, rows, on_reply)
+        self._scrollback = scrollback
+        self._emulator = Emulator(cols, rows, on_reply, scrollback)
         self._wanted = cols, rows  # DECCOLM changes what it has
         self._behind: tuple[object, bytes] | None = None
         self._unreadable = False
@@ -174,7 +184,7 @@ class Screen:
         except UNREADABLE as error:
             self._complain(error)
             return
-        other = Emulator(*self._wanted, lambda _: None)
+        other = Emulator(*self._wanted, lambda _: None, self._scrollback)
         other.feed(picture + self._emulator.given_up)
         other.answer(self._on_reply)
         self._emulator.close()
