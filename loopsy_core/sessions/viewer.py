@@ -83,6 +83,7 @@ class Viewer:
             return False
         self.waiting.send_nowait(data)
         self.place.offset += len(data)
+        self.hurry = False  # it has caught up: what comes later it need not be spared
         return True
 
     def next_item(self) -> Typed | Viewers | None:

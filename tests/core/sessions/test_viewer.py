@@ -42,6 +42,15 @@ def test_a_viewer_that_waits_for_output_is_shown_it_at_once() -> None:
     assert viewer.place == Place(106, 1)
 
 
+def test_a_viewer_that_has_caught_up_is_in_no_hurry_any_more() -> None:
+    viewer, _ = waiting()
+    viewer.hurry = True
+    assert not viewer.show_now(b"two", Place(103, 1))
+    assert viewer.hurry, "for it has not"
+    assert viewer.show_now(b"one", Place(100, 1))
+    assert not viewer.hurry
+
+
 def test_nothing_is_shown_before_what_came_before_it() -> None:
     viewer, line = waiting()
     assert not viewer.show_now(bytes(1001), Place(100, 1)), "there is no room for it"
