@@ -30,7 +30,7 @@ ANSWER: Final = re.compile(
 )
 ANSWER_BEGUN: Final = re.compile(
     # Whatever might still become one of `_STRING`, but for what is a key by itself: Alt with a
-    # letter. Controls that are cut are known by their beginning alone.
+    # letter. Half a control sequence is nothing special: it may as well become a key.
     rb"\x1b(?:\](?:[145]|1[0-9]|52)|P[>!]|P[01][$+]?|(?:%b)[^\x07\x1b]{0,%d}\x1b?)\Z"
     % (_STRING, LONGEST)
 )
