@@ -69,6 +69,11 @@ class Display:
         return not self._needs_window
 
     @property
+    def passes(self) -> bool:
+        """Whether output goes to this terminal as it is."""
+        return self._window is None
+
+    @property
     def window_size(self) -> tuple[int, int] | None:
         """The session's size while it is another than this terminal's; else None."""
         return None if self._fits else self._size

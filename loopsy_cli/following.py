@@ -124,6 +124,7 @@ class _Following:
         self._names: Counter[str] | None = None  # who looks, as far as we know
         self._spoiled = False  # what is on the screen is not what should be there
         self._announced = False  # whether it was said whose size the session has
+        self._keys = Keys()
         self.display = Display(terminal, nursery, self._redraw)
 
     def finish(self, outcome: Outcome) -> None:
@@ -212,6 +213,8 @@ class _Following:
             shown = await attached.receive()
             match shown:
                 case bytes():
+                    if self.display.passes:
+                        self._keys.questions.shown(shown)
                     await self.display.output(shown)
                 case Drawn():
                     await self.display.draw(shown)
@@ -258,7 +261,7 @@ class _Following:
 
     async def read_keys(self) -> None:
         """Take what is typed, never waiting for the session: Ctrl-A D must always work."""
-        keys = Keys()
+        keys = self._keys
         while True:
             data = None
             with trio.move_on_after(HELD_BACK if keys.waiting else float("inf")):
@@ -267,6 +270,7 @@ class _Following:
                 self.finish(Signalled(signal.SIGHUP))
                 return
             keys.arrows = self.display.pannable
+            keys.answering = self.display.owner
             for item in keys.flush() if data is None else keys.feed(data):
                 match item:
                     case Pressed.DETACH:

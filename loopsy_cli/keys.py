@@ -3,6 +3,7 @@
 Sans-io, like everything in `wire`: bytes in, bytes and commands out, split wherever they like.
 Programs may switch a terminal to richer reports, where Ctrl-A is no longer one byte: the
 kitty keyboard protocol sends `CSI 97;5u`, xterm's modifyOtherKeys `CSI 27;5;97~`. Both count.
+What the terminal answers to the program's queries comes the same way; it may be left out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ from __future__ import annotations
 import enum
 import re
 from typing import Final, NamedTuple, TypeAlias
+
+from loopsy_core.wire import ANSWER, ANSWER_BEGUN, may_be_a_key
+
+from .questions import Questions
 
 __all__ = ["HELP", "KEYS_HELP", "Keys", "Pressed", "Typing"]
 
@@ -36,7 +41,7 @@ _UNIT: Final = re.compile(
 _PLAIN: Final = re.compile(rb"[^\x01\x1b]+")
 # The end of what was read may be the first half of a sequence. An Esc alone is not held back,
 # for that is a key of its own.
-_UNFINISHED: Final = re.compile(rb"\x1b(?:\[[0-?]{0,32}|O)")
+_UNFINISHED: Final = re.compile(rb"\x1b(?:\[[0-?]{0,32}\$?|O)")
 _KITTY: Final = re.compile(rb"\x1b\[(\d+)(?::(\d*))?[\d:]*(?:;(\d*)(?::(\d+))?)?(?:;[\d:]*)?u")
 _OTHER_KEYS: Final = re.compile(rb"\x1b\[27;(\d+);(\d+)~")
 _A_KEY: Final = re.compile(rb"\x1b(?:O|\[(?:\d*(?:;\d*(?::(\d+))?)?[\d;:]*)?)([A-HP-SZ~u])")
@@ -101,6 +106,10 @@ class Keys:
         """
         self.arrows = False
         """Whether the arrows behind Ctrl-A are ours, too."""
+        self.answering = True
+        """Whether it is for this terminal to answer the program; else its answers are left out."""
+        self.questions = Questions()
+        """What the terminal was asked; whoever shows it output tells."""
         self._held = b""
         self._prefix = b""
         self._pasting = False
@@ -123,9 +132,13 @@ class Keys:
             elif not self._prefix and not self.any_key and (plain := _PLAIN.match(data, at)):
                 out.append(plain.group())
                 at = plain.end()
-            elif _UNFINISHED.fullmatch(data, at):
+            elif _UNFINISHED.fullmatch(data, at) or (
+                not self.answering and ANSWER_BEGUN.match(data, at)
+            ):
                 self._held = data[at:]
                 break
+            elif (answer := ANSWER.match(data, at)) is not None and self._leaves_out(answer):
+                at = answer.end()
             else:
                 unit = _UNIT.match(data, at)
                 assert unit is not None  # its last branch takes anything
@@ -139,6 +152,11 @@ class Keys:
         if held and self._prefix:
             held, self._prefix = self._prefix + held, b""
         return [held] if held else []
+
+    def _leaves_out(self, answer: re.Match[bytes]) -> bool:
+        """Whether this is an answer, and another one's to give."""
+        asked = answer.group().endswith(b"R") and self.questions.answered()
+        return not self.answering and (asked or not may_be_a_key(answer.group()))
 
     def _paste(self, data: bytes, at: int, out: list[Typing]) -> int:
         """Pass on pasted text: a Ctrl-A in it is text too."""

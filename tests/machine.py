@@ -107,6 +107,11 @@ class Phone:
         self._private = private
         self._node = node
 
+    @property
+    def known(self) -> tuple[str, str, str, str]:
+        """What makes the same phone in another process, bytes as hex."""
+        return self.relay, self._bearer, self._private.hex(), self._node.hex()
+
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[Client]:
         """Call the node through the relay, sealed."""

@@ -35,6 +35,8 @@ MAX_ENDED: Final = 50
 """Ended sessions that are kept with their last screen; that which ended first goes first."""
 RECORD_EVERY: Final = 3.0
 """Seconds between two looks at what sessions show, to keep it on disk."""
+LONGEST_PAUSE: Final = 60.0
+"""The same while something cannot be written; it is tried less and less often."""
 LOST: Final = "its session host ended before it"
 RECORD_SHARE: Final = 10
 """For each second that it took, so many pass before it is done again."""
@@ -151,32 +153,40 @@ class Sessions:
 
     async def keep_records(self) -> None:
         """Keep on disk what the sessions show, a little behind what they print."""
+        pause = RECORD_EVERY
         while True:
             await self._unrecorded.wait()
             self._unrecorded = trio.Event()
             began = trio.current_time()
-            for session in list(self._sessions.values()):
-                await self._keep_record(session)
-            # Large screens take long to draw and to write; then it is done less often.
-            await trio.sleep(max(RECORD_EVERY, RECORD_SHARE * (trio.current_time() - began)))
+            kept = [await self._keep_record(session) for session in list(self._sessions.values())]
+            # Large screens take long to draw and to write; then it is done less often. And a
+            # disk that is full stays so for a while, other than a limit that a start has lowered.
+            pause = RECORD_EVERY if all(kept) else min(2 * pause, LONGEST_PAUSE)
+            await trio.sleep(max(pause, RECORD_SHARE * (trio.current_time() - began)))
 
-    async def _keep_record(self, session: Session) -> None:
+    async def _keep_record(self, session: Session) -> bool:
+        """Keep how a session is, if that is news; return False if it could not be written."""
         async with self._recording:  # one after the other: an older one must not come later
             if self._records is None or not session.unrecorded or session.id not in self._sessions:
-                return
+                return True
             try:
                 record = await session.record()
             except LoopsyError:
                 self._printed()  # there is no emulator for now
-                return
+                return True
+            kept = False
             try:
-                if await trio.to_thread.run_sync(self._records.write, record):
-                    session.recorded(record)
-            except trio.Cancelled:
-                session.unrecorded = True  # it may not have begun
-                raise
+                kept = await trio.to_thread.run_sync(self._records.write, record)
+            finally:
+                if not kept:
+                    session.unrecorded = True  # cancelled, it may not have begun
+            if kept:
+                session.recorded(record)
+            else:
+                self._printed()
             if session.id not in self._sessions:
                 self._records.remove(session.id)
+            return kept
 
     async def record_all(self) -> None:
         """Keep on disk how all sessions are; without their screens where that takes too long."""

@@ -23,6 +23,7 @@ from loopsy_core.wire import (
     Resized,
     SessionInfo,
     decode_viewer_item,
+    is_answers,
 )
 
 from .audience import Audience
@@ -220,8 +221,9 @@ class Session:
     # What the emulator says.
 
     def _reply(self, data: bytes) -> None:
-        """Answer the program's queries, unless a viewer's terminal cannot be kept from doing so."""
-        if self._running.pty is not None and not any(v.answers for v in self.audience):
+        """Answer the program's queries, unless the terminal does whose size the session has."""
+        owner = self.audience.owner
+        if self._running.pty is not None and (owner is None or not owner.answers):
             # Never waits: a program that does not read its terminal gets no answers either.
             self._running.pty.write_nowait(data)
 
@@ -311,9 +313,11 @@ class Session:
             self._audience_changed()
 
     async def _type(self, viewer: Viewer, data: bytes) -> None:
-        self._claim(viewer)
-        # Who has seen everything so far is not behind, however much its typing may bring about.
-        viewer.hurry = not viewer.all_output and viewer.place != self.output.end
+        # The owner's terminal may answer when somebody else has just become the owner by typing.
+        if not is_answers(data):
+            self._claim(viewer)
+            # Who has seen everything is not behind, however much its typing may bring about.
+            viewer.hurry = not viewer.all_output and viewer.place != self.output.end
         view = memoryview(data)
         async with self._input_lock:  # what one viewer types at once stays together
             while view:

@@ -113,7 +113,7 @@ class Showing:
         place, parts = Place(), []
         while (piece := self._output.take(place)) is not None:
             parts.append(piece if isinstance(piece, bytes) else b"")
-        return not (self._viewer.answers and _QUERY.search(_HARMLESS.sub(b"", b"".join(parts))))
+        return not (self._viewer.may_answer and _QUERY.search(_HARMLESS.sub(b"", b"".join(parts))))
 
     async def _show_drawing(self, drawing: Drawing) -> None:
         session = self._session

@@ -29,8 +29,10 @@ class Viewer:
         self.cols = request.cols
         self.rows = request.rows
         self.may_type = not request.view_only
-        self.answers = request.answers and self.may_type
-        """Whether its terminal answers the program's queries by itself."""
+        self.may_answer = request.answers and self.may_type
+        """Whether its terminal answers the program's queries by itself, those that it sees."""
+        self.answers = False
+        """Whether it sees them: not before its picture has come, which shows none."""
         self.all_output = request.all_output
         """Whether it reads the output rather than showing it, and wants all of it."""
         self.pacing = Pacing()
@@ -49,6 +51,7 @@ class Viewer:
     def begin(self, place: Place, typed: int) -> None:
         """Stand at `place`, and know that `typed` bytes of its own have come."""
         self.place = place
+        self.answers = self.may_answer
         self._told = typed
         self._news = None
 
@@ -80,6 +83,7 @@ class Viewer:
             return False
         self.waiting.send_nowait(data)
         self.place.offset += len(data)
+        self.hurry = False  # it has caught up: what comes later it need not be spared
         return True
 
     def next_item(self) -> Typed | Viewers | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .answers import ANSWER, ANSWER_BEGUN, is_answers, may_be_a_key
 from .attached import (
     AttachedItem,
     Claim,
@@ -143,6 +144,8 @@ _SEALING = {
 
 __all__ = [
     "ALL_GRANTS",
+    "ANSWER",
+    "ANSWER_BEGUN",
     "CHUNK",
     "CODE_DIGITS",
     "INVITE_DIGITS",
@@ -235,6 +238,8 @@ __all__ = [
     "encode_frames",
     "greet",
     "greet_with_offer",
+    "is_answers",
+    "may_be_a_key",
     "offer_id",
     "pairing_key",
     "read_reply",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopsy_cli.keys import Keys, Pressed, Typing
+from loopsy_core.wire import is_answers
 
 ANY_BYTES = st.binary(max_size=200)
 PREFIXES = [b"\x01", b"\x1b[97;5u", b"\x1b[97;5:1u", b"\x1b[97;69u", b"\x1b[27;5;97~"]
@@ -151,3 +153,83 @@ def test_where_it_is_split_between_sequences_does_not_matter(
     cuts = [cut for cut in cuts if not whole[:cut].endswith(b"\x1b")]
     split = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
     assert typed(*split) == typed(whole)
+
+
+ANSWERS = [
+    b"\x1b[?62;22c", b"\x1b[>1;10;0c", b"\x1bP!|00000000\x1b\\", b"\x1bP>|foot(1.2)\x1b\\",
+    b"\x1b[12;40R", b"\x1b[1;1R", b"\x1b[1;17R", b"\x1b[?12;40R", b"\x1b[0n", b"\x1b[?997;1n",
+    b"\x1b[?2026;2$y", b"\x1b[4;2$y", b"\x1b[?1u", b"\x1b[8;24;80t", b"\x1b[48;24;80;600;800t",
+    b"\x1b]4;7;rgb:1/2/3\x07", b"\x1b]10;rgb:1/2/3\x1b\\", b"\x1b]11;rgb:1/2/3\x07",
+    b"\x1b]12;rgb:1/2/3\x07", b"\x1b]52;c;bG9vcHN5\x1b\\", b"\x1b[>4;2m", b"\x1b[?1;0;256S",
+    b"\x1bP1$r0m\x1b\\", b"\x1bP1+r544e=78\x1b\\", b"\x1b_Gi=31;OK\x1b\\",
+]  # fmt: skip
+# No digits and no `>` behind an Alt: with them it is what no keyboard sends within a moment.
+KEYS = [
+    b"\x1b", b"a", b"q", b"\xc3\xa9", b"\r", b"\x07", b"\x1b]", b"\x1bP", b"\x1b\\", b"\x1b_",
+    b"\x1b[A", b"\x1b[1;5A", b"\x1bOA", b"\x1bOR", b"\x1b[R", b"\x1b[1;2R", b"\x1b[1;5R",
+    b"\x1b[1;16R", b"\x1b[1;5:3R", b"\x1b[1;5S", b"\x1b[13~", b"\x1b[13;5~", b"\x1b[27;5;99~",
+    b"\x1b[99;5u", b"\x1b[99:67;6:1;67u", b"\x1b[57441;2:3u", b"\x1b[I", b"\x1b[O", b"\x1b[c",
+    b"\x1b[<0;5;3M", b"\x1b[<0;5;3m", b"\x1b[M !!", b"\x1b[M\x20\x3fR", b"\x1b[35;5;3M",
+    b"\x1b[200~\x1b[?62;22c\x1b]11;rgb:1/2/3\x07\x1b[12;40R\x1b[201~",
+]  # fmt: skip
+
+
+def let_through(*pieces: bytes, shown: bytes = b"") -> bytes:
+    """Return what becomes of input where another terminal is to answer."""
+    keys = Keys()
+    keys.answering = False
+    keys.questions.shown(shown)
+    out = [item for piece in pieces for item in keys.feed(piece)] + keys.flush()
+    assert not any(isinstance(item, Pressed) for item in out)
+    return b"".join(item for item in out if isinstance(item, bytes))
+
+
+@given(st.lists(st.sampled_from(KEYS), max_size=30), st.data())
+def test_no_key_no_click_and_no_paste_is_ever_taken_for_an_answer(
+    keys: list[bytes], data: st.DataObject
+) -> None:
+    whole = b"".join(keys)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=5)))
+    split = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    assert let_through(*split) == whole
+    assert not is_answers(whole)
+
+
+@given(st.lists(st.sampled_from(ANSWERS) | st.sampled_from([b"x", b"\x1b[A"])), st.data())
+def test_answers_are_left_out_however_they_are_split(
+    pieces: list[bytes], data: st.DataObject
+) -> None:
+    whole = b"".join(pieces)
+    cuts = data.draw(st.sets(st.integers(0, len(whole)), max_size=5))
+    # Neither Esc nor Alt with a letter is held back.
+    ends = (b"\x1b", b"\x1b]", b"\x1bP", b"\x1bP1", b"\x1b_")
+    cuts = {cut for cut in cuts if not whole[:cut].endswith(ends)}
+    split = [whole[a:b] for a, b in itertools.pairwise([0, *sorted(cuts), len(whole)])]
+    assert let_through(*split) == b"".join(each for each in pieces if each not in ANSWERS)
+    assert is_answers(whole) == (bool(pieces) and all(each in ANSWERS for each in pieces))
+    assert typed(*split) == ([whole] if whole else []), "who is to answer does"
+
+
+def test_a_cursor_in_the_first_line_is_an_answer_if_there_was_a_question() -> None:
+    f3 = b"\x1b[1;5R"
+    assert let_through(f3) == f3
+    assert let_through(f3 + f3, shown=b"text\x1b[6n") == f3
+    assert let_through(f3 + f3, shown=b"\x1b[?6n\x1b[6n") == b""
+    assert let_through(b"\x1b[3;1R" + f3, shown=b"\x1b[6n") == f3
+
+
+@given(st.integers(0, 12))
+def test_a_question_is_seen_however_it_is_split(cut: int) -> None:
+    keys = Keys()
+    keys.answering = False
+    question = b"\x1b[1m\x1b[6nxy"
+    for part in (question[:cut], question[cut:]):
+        keys.questions.shown(part)
+    assert keys.feed(b"\x1b[1;5R") == []
+    assert keys.feed(b"\x1b[1;5R") == [b"\x1b[1;5R"]
+
+
+def test_a_long_answer_in_many_pieces_is_left_out() -> None:
+    text = b"\x1b]52;c;" + b"x" * 300_000 + b"\x1b\\"
+    pieces = [text[at : at + 4095] for at in range(0, len(text), 4095)]
+    assert let_through(*pieces, b"key") == b"key"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, cast
 
 import pytest
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from tests.cli.command_line import CommandLine, Screen
 
 DETACH = b"\x01d"
+ANEW: Final = b"\x1b[H\x1b[2J"
+"""Begins a picture whose session passes through afterwards."""
 SIZE: Final = (20, 60)
 
 FULL_SCREEN: Final = r"""
@@ -247,4 +251,64 @@ async def test_while_nobodys_terminal_sees_a_question_the_host_answers_it(
                 await trio.to_thread.run_sync(lambda: other.see_text("from phone"))
                 await attached.type(b"x")
                 await trio.to_thread.run_sync(lambda: other.see_text("033   [   1   ;   2   R"))
+                await trio.to_thread.run_sync(lambda: leave(other))
+
+
+COUNTS: Final = r"""
+import os, select, sys, tty
+tty.setraw(0)
+print("ready", end="\r\n", flush=True)
+while (key := os.read(0, 1)) != b"q":
+    os.write(1, b"\x1b[2;7H\x1b[c\x1b[6n\x1b[1;5H\x1b[6n\x1b]4;1;?\x1b\\\x1b[?2004$p\x1b[3;1H")
+    said = b""
+    while select.select([0], [], [], 1)[0]:
+        said += os.read(0, 4096)
+    ends = (b";22c", b"[2;7R", b"[1;5R", b"]4;1;", b"$y")
+    counts = [said.count(end) for end in ends]
+    print("key", key.decode(), "answers", counts, said.count(b"\x1b["), end="\r\n", flush=True)
+"""
+"""For each key asks five things of the terminal, two of which look like keys when answered, and
+counts the answers."""
+
+
+def test_two_terminals_of_one_size_answer_a_program_once(loopsy: CommandLine) -> None:
+    loopsy.say("start")
+    program = (sys.executable, "-c", COUNTS)
+    owner = loopsy.on_terminal("shell", "--name", "pet", "--", *program)
+    owner.see_text("ready")
+    other = loopsy.on_terminal("attach", "pet")
+    other.see_text("ready")
+    # Until what was said of the other is gone again, the host answers and proves nothing.
+    owner.see_text("looks too")
+    owner.see(lambda _: owner.output.rfind(ANEW) > owner.output.rfind(b"looks too"))
+    for key, typist, onlooker in ((b"1", owner, other), (b"2", other, owner)):
+        typist.type(key)
+        # Terminals answer while they are read, and both are to have the chance.
+        with ThreadPoolExecutor() as readers:
+            seen = [
+                readers.submit(screen.see_text, f"key {key.decode()} answers")
+                for screen in (typist, onlooker)
+            ]
+        for lines in (each.result() for each in seen):
+            [line] = [line for line in lines if f"key {key.decode()}" in line]
+            assert line.split("answers ")[1].rstrip() == "[1, 1, 1, 1, 1] 4", (key, line)
+    leave(owner, other)
+
+
+async def test_the_host_answers_for_a_phone_and_a_terminal_that_looks_on_does_not(
+    loopsy: CommandLine,
+) -> None:
+    program = (sys.executable, "-c", COUNTS)
+    await trio.to_thread.run_sync(lambda: loopsy.session(*program, name="pet"))
+    with trio.fail_after(PATIENCE):
+        async with open_client(loopsy.home) as client:
+            viewing = Viewing("pet", name="phone")
+            async with client.attach(viewing, cols=80, rows=24) as (attached, _):
+                await attached.claim_size(80, 24)
+                other = await trio.to_thread.run_sync(lambda: loopsy.on_terminal("attach", "pet"))
+                await trio.to_thread.run_sync(lambda: other.see_text("ready"))
+                await attached.type(b"1")
+                lines = await trio.to_thread.run_sync(lambda: other.see_text("answers"))
+                [line] = [line for line in lines if "answers" in line]
+                assert line.split("answers ")[1].rstrip() == "[1, 1, 1, 1, 1] 4"
                 await trio.to_thread.run_sync(lambda: leave(other))

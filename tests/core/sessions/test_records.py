@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import trio
@@ -271,3 +273,51 @@ def test_a_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> N
     records.write(record("00000001"))
     records.remove("00000001")
     assert records.take_up() == []
+
+
+class Full(Records):
+    """Records on a disk that is full for the first `failures` times."""
+
+    failures = 0
+    tries: ClassVar[list[float]] = []
+
+    def write(self, record: Record) -> bool:
+        """Write, or not; and note when it was tried."""
+        self.tries.append(time.monotonic())
+        if len(self.tries) <= self.failures:
+            return False
+        return super().write(record)
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> type[Full]:
+    monkeypatch.setattr(registry, "Records", Full)
+    monkeypatch.setattr(registry, "RECORD_EVERY", 0.02)
+    monkeypatch.setattr(registry, "RECORD_SHARE", 0)
+    monkeypatch.setattr(Full, "tries", [])
+    return Full
+
+
+async def test_a_record_that_could_not_be_written_is_written_later_without_new_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: type[Full]
+) -> None:
+    monkeypatch.setattr(full, "failures", 4)
+    async with open_stage(folder=tmp_path / "sessions") as stage:
+        session = await stage.start("cat", name="pet")
+        await eventually(lambda: Records(tmp_path / "sessions").any())
+        assert len(full.tries) == 5
+        assert not stage.sessions.find(session.id).unrecorded
+
+
+async def test_a_full_disk_is_tried_less_and_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: type[Full]
+) -> None:
+    monkeypatch.setattr(full, "failures", 100)
+    monkeypatch.setattr(registry, "LONGEST_PAUSE", 0.3)
+    async with open_stage(folder=tmp_path / "sessions") as stage:
+        session = await stage.start("cat", name="pet")
+        await eventually(lambda: len(full.tries) == 7)
+        pauses = [after - before for before, after in itertools.pairwise(full.tries)]
+        least = [0.04, 0.08, 0.16, 0.3, 0.3, 0.3]
+        assert all(pause > at_least for pause, at_least in zip(pauses, least, strict=True)), pauses
+        assert stage.sessions.find(session.id).unrecorded

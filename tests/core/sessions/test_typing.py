@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import secrets
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -217,22 +218,41 @@ async def test_a_query_is_answered_by_the_host_when_nobody_is_there() -> None:
             assert b"033   [   ?   6   2" in seat.first.vt
 
 
-async def answers_to_a_query(**viewer: bool) -> bytes:
-    """Return what a program hears that asks while one viewer is there."""
-    async with open_stage() as stage:
+async def answers_to_a_query(*viewers: dict[str, bool]) -> bytes:
+    """Return what a program hears that asks while the first of some viewers owns the size."""
+    async with open_stage() as stage, AsyncExitStack() as stack:
         session = await stage.shell(r"printf '!\033[6n'; head -c 1 | od -An -c; printf '$'; cat")
+        first, *_ = [
+            await stack.enter_async_context(stage.attach(session, **viewer))  # type: ignore[arg-type]
+            for viewer in viewers
+        ]
+        await first.go()
+        await first.until(b"!")
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        await first.type(b"x")
+        return await first.until(b"$")
+
+
+async def test_a_query_is_answered_by_the_host_unless_the_owners_terminal_does() -> None:
+    assert b"033" not in await answers_to_a_query({"answers": True})
+    assert b"033" not in await answers_to_a_query({"answers": True}, {})
+    assert b"033" in await answers_to_a_query({})
+    assert b"033" in await answers_to_a_query({}, {"answers": True})
+    assert b"033" in await answers_to_a_query({}, {"answers": True, "view_only": True})
+
+
+async def test_an_answer_that_comes_late_is_passed_on_and_takes_no_size() -> None:
+    async with open_stage() as stage:
+        session = await stage.shell("head -c 10 | od -An -c; cat")
         async with (
-            stage.attach(session) as first,
-            stage.attach(session, **viewer),  # type: ignore[arg-type]
+            stage.attach(session, answers=True, cols=90) as first,
+            stage.attach(session, answers=True, cols=70) as second,
         ):
             await first.go()
-            await first.until(b"!")
-            await trio.testing.wait_all_tasks_blocked(0.1)
-            await first.type(b"x")
-            return await first.until(b"$")
-
-
-async def test_a_query_is_answered_by_the_host_unless_a_viewers_terminal_does() -> None:
-    assert b"033" in await answers_to_a_query()
-    assert b"033" in await answers_to_a_query(answers=True, view_only=True)
-    assert b"033" not in await answers_to_a_query(answers=True)
+            await second.type(b"x")
+            await first.type(b"\x1b[?62;22c")
+            await first.until(b"x 033   [   ?   6   2   ;   2   2   c")
+            assert stage.info(session).cols == 70
+            await first.type(b"\x1b[1;5R")  # or is it F3?
+            await first.until(b"5R")
+            assert stage.info(session).cols == 90

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import msgspec
+
 from loopsy_core.sessions.output import Place
 from loopsy_core.sessions.pacing import SLOW, SLOW_WINDOW, Pacing
 from loopsy_core.sessions.viewer import Viewer
@@ -40,6 +42,15 @@ def test_a_viewer_that_waits_for_output_is_shown_it_at_once() -> None:
     assert viewer.place == Place(106, 1)
 
 
+def test_a_viewer_that_has_caught_up_is_in_no_hurry_any_more() -> None:
+    viewer, _ = waiting()
+    viewer.hurry = True
+    assert not viewer.show_now(b"two", Place(103, 1))
+    assert viewer.hurry, "for it has not"
+    assert viewer.show_now(b"one", Place(100, 1))
+    assert not viewer.hurry
+
+
 def test_nothing_is_shown_before_what_came_before_it() -> None:
     viewer, line = waiting()
     assert not viewer.show_now(bytes(1001), Place(100, 1)), "there is no room for it"
@@ -66,6 +77,17 @@ def test_nothing_is_shown_at_once_to_a_viewer_that_is_busy() -> None:
     viewer, _ = waiting()
     viewer.waiting = None
     assert not viewer.show_now(b"x", Place(100, 1))
+
+
+def test_a_terminal_answers_only_what_it_is_shown() -> None:
+    asked = AttachSession(session="s", viewer=bytes(16), cols=80, rows=24, answers=True)
+    viewer = Viewer(asked)
+    assert not viewer.answers, "what is printed before its picture is drawn it never sees"
+    viewer.begin(Place(100, 1), 0)
+    assert viewer.answers
+    onlooker = Viewer(msgspec.structs.replace(asked, view_only=True))
+    onlooker.begin(Place(100, 1), 0)
+    assert not onlooker.answers
 
 
 def test_a_slow_viewer_is_sent_less_at_once() -> None:
