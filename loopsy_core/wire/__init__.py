@@ -107,8 +107,10 @@ if TYPE_CHECKING:
         Heard,
         Introduction,
         Knock,
+        check_protocol,
         greet,
         greet_with_offer,
+        write_introduction,
     )
     from .noise import Cipher, Handshake, Pattern, Unreadable
     from .pairing import CODE_DIGITS, SECRET_BYTES, PairLink, offer_id, pairing_key
@@ -127,8 +129,10 @@ _SEALING = {
     "Heard": "greeting",
     "Introduction": "greeting",
     "Knock": "greeting",
+    "check_protocol": "greeting",
     "greet": "greeting",
     "greet_with_offer": "greeting",
+    "write_introduction": "greeting",
     "Cipher": "noise",
     "Handshake": "noise",
     "Pattern": "noise",
@@ -222,6 +226,7 @@ __all__ = [
     "Viewers",
     "WrongCode",
     "call_with_code",
+    "check_protocol",
     "clean_name",
     "cost",
     "decode",
@@ -239,6 +244,7 @@ __all__ = [
     "pairing_key",
     "read_reply",
     "read_verdict",
+    "write_introduction",
     *_context,
     *_jobs,
     *_files,

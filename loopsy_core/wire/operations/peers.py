@@ -133,6 +133,7 @@ class JoinPeer(Operation[PeerInfo], frozen=True, kw_only=True):
     op = "peers.join"
     grant = "admin"
     reply = PeerInfo
+    about = "address"
 
     address: Address
     code: Annotated[str, msgspec.Meta(max_length=16)]
@@ -146,6 +147,7 @@ class AddPeer(Operation[PeerInfo], frozen=True, kw_only=True):
     op = "peers.add"
     grant = "admin"
     reply = PeerInfo
+    about = "address"
 
     address: Address | None
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -196,7 +198,7 @@ class GrantPeer(Operation[PeerInfo], frozen=True, kw_only=True):
 class Pass(msgspec.Struct, frozen=True):
     """A way to a node through its relay; the token is used once, and soon."""
 
-    url: str | None
+    url: Annotated[str, msgspec.Meta(max_length=2048)] | None
     """None when the node uses no relay."""
     token: Annotated[str, msgspec.Meta(max_length=512)] | None = None
 
@@ -207,3 +209,4 @@ class AskPass(Operation[Pass], frozen=True, kw_only=True):
     op = "peers.pass"
     grant = "view"
     reply = Pass
+    limited_as = "context"  # each costs a request to the relay
