@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from loopsy_core.errors import Gone
 from loopsy_core.home import PeerId
 from loopsy_core.links.mdns import Announcement, Found, open_mdns, own_networks
 
@@ -44,9 +45,10 @@ async def discover(announcement: Announcement | None, book: Book, keeper: Keeper
         try:
             async with open_mdns(announcement, wanted, found):
                 await _wait_other(networks)
-        except OSError as error:
-            _log.info("no mDNS here: %s", error.strerror or error)
+        except Gone as error:
+            _log.info("%s", error)
             await _wait_other(networks)
+        keeper.look_again()
 
 
 async def _wait_other(networks: frozenset[str]) -> None:

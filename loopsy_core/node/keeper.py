@@ -78,6 +78,7 @@ class Keeper:
         self._held: dict[str, PeerId] = {}  # who is at the other end of our calls
         self._problems: dict[tuple[PeerId, str], str] = {}  # by way
         self._found: dict[PeerId, tuple[str, ...]] = {}
+        self._networks = 0
         self._news = Watched(0)
 
     def problem(self, peer: PeerId) -> str | None:
@@ -96,6 +97,11 @@ class Keeper:
         if self._found.get(peer, ()) != addresses:
             self._found[peer] = addresses
             self._news.set(self._news.value + 1)
+
+    def look_again(self) -> None:
+        """Note that this machine is in another network: who was away may be near."""
+        self._networks += 1
+        self._news.set(self._news.value + 1)
 
     def addresses(self, contact: Contact) -> list[str]:
         """Return where a machine may be, the most likely first."""
@@ -137,20 +143,23 @@ class Keeper:
         while True:
             await self._ways.version.wait(lambda _: not self._is_direct(peer))
             contact = await self._wait_welcome(peer)
-            found = self._found.get(peer, ())
+            before = self._whereabouts(peer)
             began = trio.current_time()
             await self._call_directly(contact)
             if trio.current_time() - began >= STEADY:
                 backoff.reset()
             with trio.move_on_after(backoff.next()):
                 while True:
-                    await self._news.wait(partial(self._found_elsewhere, peer, found))
+                    await self._news.wait(partial(self._is_elsewhere, peer, before))
                     if news.take(trio.current_time()):
                         break
-                    found = self._found.get(peer, ())
+                    before = self._whereabouts(peer)
 
-    def _found_elsewhere(self, peer: PeerId, before: tuple[str, ...], _: int) -> bool:
-        return self._found.get(peer, ()) != before
+    def _whereabouts(self, peer: PeerId) -> tuple[int, tuple[str, ...]]:
+        return self._networks, self._found.get(peer, ())
+
+    def _is_elsewhere(self, peer: PeerId, before: tuple[int, tuple[str, ...]], _: int) -> bool:
+        return self._whereabouts(peer) != before
 
     async def _wait_welcome(self, peer: PeerId) -> Contact:
         """Return the contact, once it counts (again)."""
