@@ -9,12 +9,9 @@ a few turns a second.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from loopsy_core.kit import Buckets
-
-if TYPE_CHECKING:
-    import trio
 
 __all__ = ["Stranger", "Strangers"]
 
@@ -31,11 +28,13 @@ class Stranger(Protocol):
     """Somebody who waits at the door."""
 
     address: str
-    scope: trio.CancelScope
+
+    def make_way(self) -> None:
+        """End the connection: it has to make way for another."""
 
 
 class Strangers:
-    """Those who wait; pure state, but that it cancels the scope of whoever has to go."""
+    """Those who wait; pure state, but that it tells whoever has to go."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -75,7 +74,7 @@ class Strangers:
 
     def _send_away(self, stranger: Stranger) -> None:
         self.forget(stranger)
-        stranger.scope.cancel()
+        stranger.make_way()
 
 
 def network_of(address: str) -> str:

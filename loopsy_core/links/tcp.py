@@ -98,12 +98,15 @@ class Caller(FramedChannel):
         super().__init__(stream, LONGEST)
         self.address = _address(stream)
         self.scope = trio.CancelScope()
-        """Cancelled when a stranger has to make way."""
         self._strangers = strangers
 
     def known(self) -> None:
         """Say that the caller has shown who it is, and may stay."""
         self._strangers.forget(self)
+
+    def make_way(self) -> None:
+        """End the connection; for `Strangers` alone."""
+        self.scope.cancel()
 
 
 async def serve_tcp(

@@ -77,8 +77,11 @@ class Door:
         address: str,
         let_in: LetIn,
         pair: Callable[[Channel, bytes], Awaitable[Proven | None]],
+        known: Callable[[], None] = lambda: None,
     ) -> None:
         """See who calls, and serve them with `let_in` for as long as they stay welcome.
+
+        `known` is called as soon as it is clear that this is no stranger.
 
         Whoever is not paired yet is handed to `pair` with the first message; it returns the
         channel of somebody who now is, or None when there is nothing more to do.
@@ -107,6 +110,7 @@ class Door:
             return
         except Gone:  # the caller, before it has shown who it is: anybody may do that
             return
+        known()  # before anything that may wait, lest strangers push it out meanwhile
         proven.still_welcome = lambda: self.book.get(proven.contact) is not None
         if not await self.stay(proven, proven.contact, let_in):
             await channel.aclose("unknown_key")

@@ -77,6 +77,7 @@ class Keeper:
         self._rounds = 0
         self._held: dict[str, PeerId] = {}  # who is at the other end of our calls
         self._problems: dict[tuple[PeerId, str], str] = {}  # by way
+        self._written: set[tuple[PeerId, str]] = set()  # those that are in the log
         self._found: dict[PeerId, tuple[str, ...]] = {}
         self._networks = 0
         self._news = Watched(0)
@@ -131,6 +132,7 @@ class Keeper:
         self._door.unsuited.pop(peer, None)
         for way in ("lan", "relay"):
             self._problems.pop((peer, way), None)
+            self._written.discard((peer, way))
 
     def _likely(self, contact: Contact) -> tuple[str, ...]:
         return (*self._found.get(contact.id, ()), *contact.addresses)
@@ -280,10 +282,16 @@ class Keeper:
         self._door.unsuited.pop(peer, None)
 
     def _failed(self, peer: PeerId, way: WayKind, error: LoopsyError) -> None:
-        """Note why a machine is not reached, and write down what is new and no mere absence."""
-        if self._problems.get((peer, way)) == error.message:
-            return
+        """Note why a machine is not reached; what is no mere absence is written down, once.
+
+        The second time: of two machines that have just paired, one is a moment behind.
+        """
+        again = self._problems.get((peer, way)) == error.message
         self._problems[peer, way] = error.message
-        contact = self._door.book.get(peer)
-        if contact is not None and not isinstance(error, Gone):
-            _log.warning("%s is not reached: %s", contact.name, error)
+        if not again:
+            self._written.discard((peer, way))
+        elif (peer, way) not in self._written and not isinstance(error, Gone):
+            self._written.add((peer, way))
+            contact = self._door.book.get(peer)
+            if contact is not None:
+                _log.warning("%s is not reached: %s", contact.name, error)

@@ -204,11 +204,10 @@ class Node:
         async def pair(channel: Channel, first: bytes) -> None:
             await self.pairing.called(channel, first, caller.known)
 
-        await self.door.serve(caller, caller.address, partial(self._serve_lan, caller), pair)
+        let_in = partial(self._serve_lan, caller.address)
+        await self.door.serve(caller, caller.address, let_in, pair, caller.known)
 
-    async def _serve_lan(self, caller: Caller, channel: Channel, asker: Asker) -> None:
-        caller.known()
-        address = caller.address
+    async def _serve_lan(self, address: str, channel: Channel, asker: Asker) -> None:
         assert asker.contact is not None
         if not self.is_machine(asker.contact):
             await self.serve(channel, asker)
