@@ -79,6 +79,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Phones": {
         "mobile pair": ("Show a QR and a code for a phone", "loopsy_cli.mobile:pair"),
         "phone list": ("Paired phones", "loopsy_cli.mobile:list_phones"),
+        "phone grant": ("Change what a phone may do here", "loopsy_cli.mobile:grant"),
+        "phone rename": ("Call a phone something else", "loopsy_cli.mobile:rename"),
         "phone revoke": ("Forget a phone and cut it off", "loopsy_cli.mobile:revoke"),
     },
     "Relay": {

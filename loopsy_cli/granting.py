@@ -1,16 +1,20 @@
-"""How single grants are written on the command line: `+exec`, `-exec` or `no-exec`."""
+"""How grants are written on the command line: `+exec`, `-exec` or `no-exec`; and their end."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast, get_args
+import time
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 from loopsy_core.errors import BadRequest
+from loopsy_core.home import parse_duration
 from loopsy_core.wire import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["parse_changes"]
+__all__ = ["parse_changes", "parse_end"]
+
+NEVER: Final = "never"
 
 
 def parse_changes(words: Sequence[str]) -> tuple[list[Grant], list[Grant]]:
@@ -24,3 +28,13 @@ def parse_changes(words: Sequence[str]) -> tuple[list[Grant], list[Grant]]:
             raise BadRequest(f"there is no grant {name!r}; there are {', '.join(get_args(Grant))}")
         (removed if takes_back else added).append(cast("Grant", name))
     return added, removed
+
+
+def parse_end(text: str | None) -> tuple[float | None, bool]:
+    """Return when a pairing shall end, in seconds since 1970, and whether never.
+
+    Raises `BadRequest` for what is neither a duration nor `never`.
+    """
+    if text is None or text == NEVER:
+        return None, text == NEVER
+    return time.time() + parse_duration(text), False

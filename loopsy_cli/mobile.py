@@ -1,4 +1,4 @@
-"""Phones from the command line: `mobile pair`, `phone list` and `phone revoke`."""
+"""Phones from the command line: `mobile pair`, and what can be done with a paired one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from loopsy_core.errors import Refused
 from loopsy_core.home import create_private, parse_duration
-from loopsy_core.wire import ListPhones, OfferPairing, RevokePhone
+from loopsy_core.wire import GrantPhone, ListPhones, OfferPairing, RenamePhone, RevokePhone
 
 from .ask import ask
-from .options import Json, Option, PhonePreset
+from .options import Ending, Json, Option, PhonePreset
 from .show import age, clean, fit, print_json, qr_code, say, show_qr, span, table
 
 if TYPE_CHECKING:
     from loopsy_core.wire import PairingOffer, PhoneInfo
 
-__all__ = ["list_phones", "pair", "revoke", "show_offer"]
+__all__ = ["grant", "list_phones", "pair", "rename", "revoke", "show_offer"]
 
 SHORT_ID = 8
 """Characters of a phone's id that are shown; they are plenty to name it."""
@@ -76,11 +76,38 @@ def list_phones(*, json: Json = False) -> None:
 
 def revoke(phone: str, /, *, json: Json = False) -> None:
     """Forget a phone, by its id (or the beginning of it) or name, and cut it off at once."""
-    revoked = ask(RevokePhone(phone=phone))
-    if json:
-        print_json(revoked)
-    else:
-        say(f"{clean(revoked.name)} is revoked")
+    _tell(ask(RevokePhone(phone=phone)), "is revoked", json=json)
+
+
+def rename(phone: str, name: str, /, *, json: Json = False) -> None:
+    """Call a phone something else here."""
+    renamed = ask(RenamePhone(phone=phone, name=name))
+    _tell(renamed, f"({renamed.id[:SHORT_ID]}) is its name now", json=json)
+
+
+def grant(
+    phone: str,
+    /,
+    *may: str,
+    preset: Annotated[
+        PhonePreset | None, Option("Begin from this instead of from what it may do.")
+    ] = None,
+    expires: Ending = None,
+    json: Json = False,
+) -> None:
+    """Change what a phone may do here: +exec allows, -exec (or no-exec) takes back.
+
+    Its connections are made anew at once.
+    """
+    from .granting import parse_changes, parse_end
+
+    added, removed = parse_changes(may)
+    end, lasting = parse_end(expires)
+    request = GrantPhone(
+        phone=phone, preset=preset, add=added, remove=removed, expires=end, lasting=lasting
+    )
+    changed = ask(request)
+    _tell(changed, f"may now: {' '.join(changed.grants) or 'nothing'}", json=json)
 
 
 def show_offer(offer: PairingOffer) -> None:
@@ -97,6 +124,13 @@ def show_offer(offer: PairingOffer) -> None:
     if here_only:
         say()
         say("No other device can open it. To let in a phone on your network: loopsy up --lan")
+
+
+def _tell(phone: PhoneInfo, what: str, *, json: bool) -> None:
+    if json:
+        print_json(phone)
+    else:
+        say(f"{clean(phone.name)} {what}")
 
 
 def _row(phone: PhoneInfo) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from loopsy_core.home import parse_duration
 from loopsy_core.wire import AddPeer, GrantPeer, ListPeers, RemovePeer, RenamePeer
 
 from .ask import ask
-from .options import Json, MachinePreset, Option
+from .options import Ending, Json, MachinePreset, Option
 from .show import age, clean, fit, print_json, say, span, table
 
 if TYPE_CHECKING:
@@ -77,15 +77,18 @@ def grant(
     preset: Annotated[
         MachinePreset | None, Option("Begin from this instead of from what it may do.")
     ] = None,
-    expires: Expires = None,
+    expires: Ending = None,
     json: Json = False,
 ) -> None:
     """Change what a machine may do here: +exec allows, -exec (or no-exec) takes back."""
-    from .granting import parse_changes
+    from .granting import parse_changes, parse_end
 
     added, removed = parse_changes(may)
-    lifetime = None if expires is None else time.time() + parse_duration(expires)
-    changed = ask(GrantPeer(peer=peer, preset=preset, add=added, remove=removed, expires=lifetime))
+    end, lasting = parse_end(expires)
+    request = GrantPeer(
+        peer=peer, preset=preset, add=added, remove=removed, expires=end, lasting=lasting
+    )
+    changed = ask(request)
     _tell(changed, f"may now: {' '.join(changed.grants) or 'nothing'}", json=json)
 
 

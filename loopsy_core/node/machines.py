@@ -24,6 +24,8 @@ from loopsy_core.wire import (
     Preset,
 )
 
+from .grants import granted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -206,20 +208,7 @@ class Machines:
     async def grant(self, request: GrantPeer) -> PeerInfo:
         """Change what a machine may do; its connections are made anew."""
         contact = self._book.find(request.peer, "machine")
-
-        def change(current: Contact) -> Contact:
-            preset = request.preset
-            grants = current.grants if preset is None else frozenset(PRESETS[preset])
-            grants = (grants | frozenset(request.add)) - frozenset(request.remove)
-            return attrs.evolve(
-                current,
-                grants=grants,
-                expires_at=current.expires_at if request.expires is None else request.expires,
-                # Who may not even wish it any more is asked about anew, should it wish it again.
-                auto_approve=current.auto_approve and "approve" in grants,
-            )
-
-        info = await self._change(contact, change)
+        info = await self._change(contact, lambda current: granted(current, request))
         self._door.presence.cut(contact.id)
         return info
 

@@ -33,6 +33,7 @@ from loopsy_core.wire import (
     Forget,
     GetContext,
     GrantPeer,
+    GrantPhone,
     Hello,
     HelloReply,
     HostHello,
@@ -58,6 +59,7 @@ from loopsy_core.wire import (
     RemovePeer,
     RemoveSession,
     RenamePeer,
+    RenamePhone,
     RenameSession,
     ResizeSession,
     RevokePhone,
@@ -241,6 +243,13 @@ class Router:
                 revoked = await node.phones.revoke(phone, node.relaying)
                 node.jobs.cancel_all_of(revoked.id)
                 return revoked
+            case RenamePhone.op:
+                return await node.phones.rename(decode(asked.params, RenamePhone))
+            case GrantPhone.op:
+                phone_info = await node.phones.grant(decode(asked.params, GrantPhone))
+                if RunJob.grant not in phone_info.grants:
+                    node.jobs.cancel_all_of(phone_info.id)
+                return phone_info
             case Forget.op:
                 if asker.contact is None:
                     raise Refused("only a paired phone can ask to be forgotten")

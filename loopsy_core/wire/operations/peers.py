@@ -193,6 +193,8 @@ class GrantPeer(Operation[PeerInfo], frozen=True, kw_only=True):
     add: list[Grant] = msgspec.field(default_factory=list)
     remove: list[Grant] = msgspec.field(default_factory=list)
     expires: When | None = None
+    lasting: bool = False
+    """It shall not expire, whatever was said before."""
 
 
 class Pass(msgspec.Struct, frozen=True):
