@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from loopsy_core.errors import Refused
 from loopsy_core.home import create_private, parse_duration
-from loopsy_core.wire import GrantPhone, ListPhones, OfferPairing, RenamePhone, RevokePhone
+from loopsy_core.wire import ListPhones, OfferPairing, RenamePhone, RevokePhone
 
 from .ask import ask
-from .options import Ending, Json, Option, PhonePreset
+from .options import Json, Option, PhonePreset
 from .show import age, clean, fit, print_json, qr_code, say, show_qr, span, table
 
 if TYPE_CHECKING:
     from loopsy_core.wire import PairingOffer, PhoneInfo
 
-__all__ = ["grant", "list_phones", "pair", "rename", "revoke", "show_offer"]
+__all__ = ["list_phones", "pair", "rename", "revoke", "show_offer"]
 
 SHORT_ID = 8
 """Characters of a phone's id that are shown; they are plenty to name it."""
@@ -83,31 +83,6 @@ def rename(phone: str, name: str, /, *, json: Json = False) -> None:
     """Call a phone something else here."""
     renamed = ask(RenamePhone(phone=phone, name=name))
     _tell(renamed, f"({renamed.id[:SHORT_ID]}) is its name now", json=json)
-
-
-def grant(
-    phone: str,
-    /,
-    *may: str,
-    preset: Annotated[
-        PhonePreset | None, Option("Begin from this instead of from what it may do.")
-    ] = None,
-    expires: Ending = None,
-    json: Json = False,
-) -> None:
-    """Change what a phone may do here: +exec allows, -exec (or no-exec) takes back.
-
-    Its connections are made anew at once.
-    """
-    from .granting import parse_changes, parse_end
-
-    added, removed = parse_changes(may)
-    end, lasting = parse_end(expires)
-    request = GrantPhone(
-        phone=phone, preset=preset, add=added, remove=removed, expires=end, lasting=lasting
-    )
-    changed = ask(request)
-    _tell(changed, f"may now: {' '.join(changed.grants) or 'nothing'}", json=json)
 
 
 def show_offer(offer: PairingOffer) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 import trio
@@ -91,6 +91,10 @@ class _Meeting:
         self.over = trio.Event()
 
 
+_Heard: TypeAlias = _Meeting | LoopsyError | None
+"""What whoever shows the invitation hears: a caller, why there will be none, or of a spent try."""
+
+
 class Pairing:
     """The invitation of this node, and its calls to others'."""
 
@@ -98,7 +102,7 @@ class Pairing:
         """Introduce ourselves as `door` does."""
         self._door = door
         self._invitations = Invitations()
-        self._to_host: trio.MemorySendChannel[_Meeting | LoopsyError] | None = None
+        self._to_host: trio.MemorySendChannel[_Heard] | None = None
 
     # The invitation is ours.
 
@@ -116,14 +120,19 @@ class Pairing:
             preset=request.preset,
             pairing_expires_at=request.expires,
         )
-        self._to_host, callers = trio.open_memory_channel[_Meeting | LoopsyError](0)
+        self._to_host, callers = trio.open_memory_channel[_Heard](0)
         try:
             while True:
                 await asked.send_item(
-                    Invited(invitation.code, list(addresses()), invitation.ends_at)
+                    Invited(
+                        invitation.code,
+                        list(addresses()),
+                        invitation.ends_at,
+                        invitation.tries_left,
+                    )
                 )
                 meeting = await self._wait_for_caller(invitation, callers)
-                if await self._compare(asked, invitation, meeting):
+                if meeting and await self._compare(asked, invitation, meeting):
                     return Met(meeting.compared, None)
         finally:
             self._invitations.close(invitation)
@@ -131,19 +140,20 @@ class Pairing:
             callers.close()
 
     async def _wait_for_caller(
-        self,
-        invitation: Invitation,
-        callers: trio.MemoryReceiveChannel[_Meeting | LoopsyError],
-    ) -> _Meeting:
-        """Wait for one that knows the code; only this has an end, no comparison is cut short."""
+        self, invitation: Invitation, callers: trio.MemoryReceiveChannel[_Heard]
+    ) -> _Meeting | None:
+        """Wait for one that knows the code; None when a try was spent instead.
+
+        Only this has an end: no comparison is cut short by the invitation's.
+        """
         with trio.move_on_after(max(0.0, invitation.ends_at - time.time())):
             try:
-                meeting = await callers.receive()
+                heard = await callers.receive()
             except trio.EndOfChannel:
                 raise Refused(_BURNT) from None
-            if isinstance(meeting, LoopsyError):
-                raise meeting
-            return meeting
+            if isinstance(heard, LoopsyError):
+                raise heard
+            return heard
         raise Refused("nobody came in time; `loopsy pair` opens another invitation")
 
     async def _compare(self, asked: Asked, invitation: Invitation, meeting: _Meeting) -> bool:
@@ -153,7 +163,7 @@ class Pairing:
         except Gone as error:
             _log.info("a machine that would pair was lost: %s", error)
             self._invitations.give_back(invitation)
-            self._look_for_burnt()
+            self._tell_of_try()
             return False
         finally:
             meeting.over.set()
@@ -167,7 +177,7 @@ class Pairing:
         stranger = Called.parse(first)
         invitation, to_host = self._invitations.take(stranger, time.time()), self._to_host
         if invitation is None or to_host is None:
-            self._look_for_burnt()
+            self._tell_of_try()
             raise Refused("no invitation, or a wrong code")
         handed: _Meeting | None = None
         try:
@@ -177,23 +187,30 @@ class Pairing:
                 await to_host.send(meeting)
                 handed = meeting
         except Misconfigured as error:  # it speaks another protocol: our user is to know
-            with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
-                to_host.send_nowait(error)
+            self._tell(error)
             raise
         except (Unreadable, trio.BrokenResourceError, trio.ClosedResourceError):
             raise Refused("the caller is not who began the call, or comes too late") from None
         finally:
             if handed is None:
                 self._invitations.give_back(invitation)
-                self._look_for_burnt()
+                self._tell_of_try()
         if handed is None:
             raise Refused("a caller with the code does not go on")
         await handed.over.wait()
 
-    def _look_for_burnt(self) -> None:
-        """Tell whoever shows the invitation when its last try was spent."""
-        if self._to_host is not None and not self._invitations.open:
+    def _tell_of_try(self) -> None:
+        """Tell whoever shows the invitation that a try was spent, be it the last one."""
+        if self._invitations.open:
+            self._tell(None)
+        elif self._to_host is not None:
             self._to_host.close()
+
+    def _tell(self, heard: _Heard) -> None:
+        if self._to_host is not None:
+            # Whoever does not wait is comparing, or has gone: then it is of no interest.
+            with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+                self._to_host.send_nowait(heard)
 
     async def _answer(self, channel: Channel, stranger: Called, invitation: Invitation) -> _Meeting:
         door = self._door
@@ -232,7 +249,7 @@ class Pairing:
                     second = (await line.receive())[0]
                     met = calling.hear(second, self._door.introduction)
                 except Gone:
-                    raise Refused(_REFUSED) from None
+                    raise Refused(_REFUSED, reason="code") from None
                 except (Unreadable, ProtocolViolation):
                     raise Refused(f"whoever answers at {host} is no Loopsy node") from None
                 if met.established.remote == self._door.identity.public:
@@ -294,7 +311,12 @@ async def _compare(asked: Asked, compared: Compared, line: Channel) -> None:
             raise Refused("you said that the numbers differ: the machines are not paired")
 
     async def theirs() -> None:
-        words["theirs"] = read_verdict((await line.receive())[0])
+        try:
+            words["theirs"] = read_verdict((await line.receive())[0])
+        except Gone:
+            if words.get("ours") is False:
+                return  # they have gone because of it
+            raise
         if not words["theirs"]:
             raise Refused("the user there said that the numbers differ: not paired")
 

@@ -80,6 +80,8 @@ class Invited(msgspec.Struct, frozen=True, tag_field="type", tag="invited"):
     addresses: list[str]
     """Where this machine can be reached; empty unless it listens on the LAN."""
     expires_at: float
+    tries_left: int = 5
+    """How many wrong codes end it."""
 
 
 class Comparing(msgspec.Struct, frozen=True, tag_field="type", tag="comparing"):
@@ -109,9 +111,10 @@ class Confirm(msgspec.Struct, frozen=True, tag_field="type", tag="confirm"):
 class InvitePeer(Operation[PeerInfo], frozen=True, kw_only=True):
     """Let one machine pair with this one, as one whose user knows the code.
 
-    The stream: `Invited`, then `Comparing` once it has come (again for another caller, if that
-    one is lost). The asker sends `Confirm`; the answer comes once both users have said yes. A
-    caller that fails costs a try of five, and the last one burns the invitation.
+    The stream: `Invited`, again after each try that was spent, and `Comparing` once the machine
+    has come (again for another caller, if that one is lost). The asker sends `Confirm`; the
+    answer comes once both users have said yes. A caller that fails costs a try of five, and the
+    last one burns the invitation.
     """
 
     op = "peers.invite"
