@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from zeroconf import Zeroconf
 
-__all__ = ["Announcement", "Found", "open_mdns", "own_networks"]
+__all__ = ["Announcement", "Found", "Mdns", "open_mdns", "own_networks"]
 
 SERVICE: Final = "_loopsy._tcp.local."
 RESOLVING: Final = 3.0
@@ -76,7 +76,7 @@ async def open_mdns(
     announcement: Announcement | None,
     wanted: Callable[[str], bool],
     on_found: Callable[[Found], None],
-) -> AsyncGenerator[None]:
+) -> AsyncGenerator[Mdns]:
     """Announce this machine, if it wants that, and listen for others, while the block lasts.
 
     `wanted` says of an id whether it matters where it is; `on_found` is told, in trio's thread.
@@ -84,7 +84,7 @@ async def open_mdns(
     where it was costs little. Raises `Gone` when there is no network to listen on.
     """
     token = trio.lowlevel.current_trio_token()
-    heard = _Heard(wanted)
+    heard = Mdns(wanted)
 
     def on_change(name: str) -> None:
         with suppress(trio.RunFinishedError):
@@ -95,22 +95,28 @@ async def open_mdns(
         async with trio.open_nursery() as nursery:
             for _ in range(AT_ONCE):
                 nursery.start_soon(_resolve_forever, zeroconf, heard, on_found)
-            yield
+            yield heard
             nursery.cancel_scope.cancel()
     finally:
         with trio.move_on_after(GOODBYE, shield=True):
             await trio.to_thread.run_sync(zeroconf.close, abandon_on_cancel=True)
 
 
-class _Heard:
+class Mdns:
     """Names that were heard and are to be asked for, each once, those that matter only."""
 
     def __init__(self, wanted: Callable[[str], bool]) -> None:
+        """Take in what `wanted` says matters."""
         self._wanted = wanted
         self._waiting: deque[str] = deque()
         self._lot = trio.lowlevel.ParkingLot()
 
+    def look_for(self, peer: str) -> None:
+        """Ask the network where a machine is; it may have been heard before it mattered."""
+        self.put(f"{peer}.{SERVICE}")
+
     def put(self, name: str) -> None:
+        """Have a name that was heard be asked for, if that matters."""
         match = _INSTANCE.fullmatch(name)
         if match is None or not self._wanted(match[1]) or name in self._waiting:
             return
@@ -119,13 +125,14 @@ class _Heard:
             self._lot.unpark()
 
     async def next(self) -> str:
+        """Wait for a name."""
         while not self._waiting:
             await self._lot.park()
         return self._waiting.popleft()
 
 
 async def _resolve_forever(
-    zeroconf: Zeroconf, heard: _Heard, on_found: Callable[[Found], None]
+    zeroconf: Zeroconf, heard: Mdns, on_found: Callable[[Found], None]
 ) -> None:
     while True:
         name = await heard.next()

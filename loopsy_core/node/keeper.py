@@ -143,7 +143,7 @@ class Keeper:
         backoff = Backoff(first=0.3, most=LONGEST_PAUSE)
         news = TokenBucket(NEWS, 3)
         while True:
-            await self._ways.version.wait(lambda _: not self._is_direct(peer))
+            await self._ways.version.wait(lambda _: not self.is_direct(peer))
             contact = await self._wait_welcome(peer)
             before = self._whereabouts(peer)
             began = trio.current_time()
@@ -265,13 +265,14 @@ class Keeper:
 
     async def _leave_for_direct(self, peer: PeerId, scope: trio.CancelScope) -> None:
         """End the way through the relay once there is a better one and nothing goes on over it."""
-        await self._ways.version.wait(lambda _: self._is_direct(peer))
+        await self._ways.version.wait(lambda _: self.is_direct(peer))
         with trio.move_on_after(DRAINING):
             while self._ways.busy(peer, "relay"):  # noqa: ASYNC110 - calls end one by one, unwatched
                 await trio.sleep(GLANCE)
         scope.cancel()
 
-    def _is_direct(self, peer: PeerId) -> bool:
+    def is_direct(self, peer: PeerId) -> bool:
+        """Whether a machine is reached directly."""
         best = self._ways.best(peer)
         return best is not None and best.kind == "lan"
 

@@ -110,6 +110,20 @@ async def test_no_more_places_than_a_few_are_believed(network: Network) -> None:
     assert len(found.addresses) == mdns.MAX_ADDRESSES
 
 
+async def test_a_machine_that_was_heard_before_it_mattered_is_looked_for(network: Network) -> None:
+    network.infos[name(KAI)] = Info("192.0.2.7")
+    known: list[str] = []
+    found: list[Found] = []
+    async with open_mdns(None, known.__contains__, found.append) as looking:
+        network.say(name(KAI))
+        await wait_all_tasks_blocked(0.02)
+        assert not network.asked
+        known.append(KAI)
+        looking.look_for(KAI)
+        await eventually(lambda: bool(found))
+    assert [each.id for each in found] == [KAI]
+
+
 async def test_a_goodbye_changes_nothing_for_anybody_may_say_it(network: Network) -> None:
     network.infos[name(KAI)] = None
     network.infos[name(MAC)] = Info("192.0.2.8", port=None)
