@@ -58,8 +58,8 @@ STEPS: Final = 10.0
 COMPARING: Final = 180.0
 """Seconds that two people may take to compare six digits."""
 _REFUSED: Final = (
-    "the machine there refuses: the code is wrong, or no invitation is open"
-    " (`loopsy pair` on that machine makes one)"
+    "the machine there refuses: the code is wrong, or no invitation is open (`loopsy pair` on that"
+    " machine makes one), or somebody else is being paired there"
 )
 _BURNT: Final = (
     "the invitation is burnt: too many wrong codes were tried, or a caller with the right one broke"

@@ -22,6 +22,8 @@ from loopsy_core.node import keeper as keeper_file
 from loopsy_core.node import pairing as pairing_file
 from loopsy_core.node.limits import AT_ONCE
 from loopsy_core.wire import (
+    Comparing,
+    Confirm,
     GrantPeer,
     Hello,
     Introduction,
@@ -32,6 +34,7 @@ from loopsy_core.wire import (
     RunJob,
     WatchSessions,
     call_with_code,
+    read_verdict,
 )
 from tests.core.node import machines_world
 from tests.core.node.machines_world import away, next_of, open_machine, pair, reached
@@ -52,6 +55,12 @@ async def code_of(inviting: Call) -> str:
     invited = await next_of(inviting)
     assert isinstance(invited, Invited)
     return invited.code
+
+
+async def comparing(call: Call) -> Comparing:
+    item = await next_of(call)
+    assert isinstance(item, Comparing)
+    return item
 
 
 async def call(machine: Machine) -> FramedChannel:
@@ -160,6 +169,52 @@ async def test_who_knows_the_code_and_goes_no_further_costs_a_try_and_no_more(
             async with mac.client.open_call(request) as joining:
                 await next_of(joining)
                 await next_of(inviting)
+
+
+async def test_of_two_that_come_with_the_code_one_is_compared_and_it_costs_no_try(
+    tmp_path: Path,
+) -> None:
+    with trio.fail_after(PATIENCE):
+        async with (
+            open_machine(tmp_path, "kai") as kai,
+            open_machine(tmp_path, "mac", lan=False) as mac,
+            open_machine(tmp_path, "pi", lan=False) as pi,
+            kai.client.open_call(InvitePeer()) as inviting,
+        ):
+            request = JoinPeer(address=kai.address, code=await code_of(inviting))
+            async with mac.client.open_call(request) as joining:
+                assert (await comparing(joining)).number == (await comparing(inviting)).number
+                for _ in range(6):
+                    with pytest.raises(Refused, match="somebody else is being paired"):
+                        await pi.client.ask(request)
+                await inviting.send_item(Confirm(same=True))
+                await joining.send_item(Confirm(same=True))
+                await joining.answer()
+            await inviting.answer()
+            assert [peer.name for peer in await kai.peers()] == ["mac"]
+            assert not await pi.peers()
+
+
+async def test_who_is_lost_before_its_user_has_said_yes_is_not_kept(tmp_path: Path) -> None:
+    """Our user's yes alone pairs nobody, and the invitation stands."""
+    with trio.fail_after(PATIENCE):
+        async with (
+            open_machine(tmp_path, "kai") as kai,
+            kai.client.open_call(InvitePeer()) as inviting,
+        ):
+            code = await code_of(inviting)
+            channel, sealed, met = await begin(kai, code)
+            compared = met.hear((await sealed.receive())[0])
+            assert compared.reveal is not None
+            await sealed.send([compared.reveal])
+            assert (await comparing(inviting)).number == compared.number
+            await inviting.send_item(Confirm(same=True))
+            assert read_verdict((await sealed.receive())[0])
+            await channel.aclose()
+            again = await next_of(inviting)
+            assert isinstance(again, Invited)
+            assert (again.code, again.tries_left) == (code, 4)
+            assert not await kai.peers()
 
 
 async def test_a_machine_does_not_pair_with_itself(tmp_path: Path) -> None:
