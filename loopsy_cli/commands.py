@@ -52,7 +52,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "pair": ("Pair this machine with another", "loopsy_cli.pair:pair"),
         "peers": ("Paired machines, and how they are reached", "loopsy_cli.peers:list_peers"),
         "peers add": ("Trust a machine by its key", "loopsy_cli.peers:add"),
-        "peers grant": ("Change what a machine may do here", "loopsy_cli.peers:grant"),
+        "peers grant": ("Change what a machine may do here", "loopsy_cli.granting:grant_peer"),
         "peers rename": ("Call a machine something else", "loopsy_cli.peers:rename"),
         "peers remove": ("Forget a machine and cut it off", "loopsy_cli.peers:remove"),
     },
@@ -79,6 +79,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Phones": {
         "mobile pair": ("Show a QR and a code for a phone", "loopsy_cli.mobile:pair"),
         "phone list": ("Paired phones", "loopsy_cli.mobile:list_phones"),
+        "phone grant": ("Change what a phone may do here", "loopsy_cli.granting:grant_phone"),
+        "phone rename": ("Call a phone something else", "loopsy_cli.mobile:rename"),
         "phone revoke": ("Forget a phone and cut it off", "loopsy_cli.mobile:revoke"),
     },
     "Relay": {

@@ -18,7 +18,7 @@ from .show import clean, ending, flush, note, print_json, say
 if TYPE_CHECKING:
     from loopsy_core.wire import SessionInfo
 
-__all__ = ["ensure_daemon", "init", "restart", "runs", "start", "stop"]
+__all__ = ["ensure_daemon", "init", "renew_daemon", "restart", "runs", "start", "stop"]
 
 LEAVING: Final = 20.0
 """Seconds in which a node that was asked to stop must be gone."""
@@ -123,11 +123,10 @@ def restart(
     home = Home.find()
     try:
         lan = lan or (not no_lan and ask(NodeStatus(), home).port is not None)
-        living = _stop_node(home)
+        pid, living = renew_daemon(home, lan=lan)
     except NoDaemon:
-        living = 0
         note("no daemon ran")
-    pid = ensure_daemon(home, lan=lan)
+        pid, living = ensure_daemon(home, lan=lan), 0
     if json:
         print_json({"home": _path(home.root), "pid": pid or node_pid(home), "sessions": living})
     else:
@@ -152,6 +151,15 @@ def ensure_daemon(home: Home, *, lan: bool = False) -> int | None:
         if runs(home):  # somebody was faster
             return None
         raise
+
+
+def renew_daemon(home: Home, *, lan: bool) -> tuple[int | None, int]:
+    """Stop the daemon of `home`, start it again; return its process id, and how many sessions live.
+
+    Raises `NoDaemon` when none runs.
+    """
+    living = _stop_node(home)
+    return ensure_daemon(home, lan=lan), living
 
 
 def runs(home: Home) -> bool:

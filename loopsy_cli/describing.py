@@ -80,7 +80,9 @@ def _row(parameter: inspect.Parameter, hint: object) -> _Row:
         case inspect.Parameter.VAR_POSITIONAL if option:
             return _Row(metavar, metavar, text)
         case inspect.Parameter.VAR_POSITIONAL:
-            return _Row(f"[-- {metavar}...]", f"{metavar}...", text)
+            # Behind `--` stands what is another program's, and nothing else.
+            dashes = "-- " if name == "command" else ""
+            return _Row(f"[{dashes}{metavar}...]", f"{metavar}...", text)
         case _:
             return _Row(metavar, metavar, text)
 

@@ -1,4 +1,4 @@
-"""Phones from the command line: `mobile pair`, `phone list` and `phone revoke`."""
+"""Phones from the command line: `mobile pair`, and what can be done with a paired one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from loopsy_core.errors import Refused
 from loopsy_core.home import create_private, parse_duration
-from loopsy_core.wire import ListPhones, OfferPairing, RevokePhone
+from loopsy_core.wire import ListPhones, OfferPairing, RenamePhone, RevokePhone
 
 from .ask import ask
 from .options import Json, Option, PhonePreset
@@ -19,7 +19,7 @@ from .show import age, clean, fit, print_json, qr_code, say, show_qr, span, tabl
 if TYPE_CHECKING:
     from loopsy_core.wire import PairingOffer, PhoneInfo
 
-__all__ = ["list_phones", "pair", "revoke", "show_offer"]
+__all__ = ["list_phones", "pair", "rename", "revoke", "show_offer"]
 
 SHORT_ID = 8
 """Characters of a phone's id that are shown; they are plenty to name it."""
@@ -76,11 +76,13 @@ def list_phones(*, json: Json = False) -> None:
 
 def revoke(phone: str, /, *, json: Json = False) -> None:
     """Forget a phone, by its id (or the beginning of it) or name, and cut it off at once."""
-    revoked = ask(RevokePhone(phone=phone))
-    if json:
-        print_json(revoked)
-    else:
-        say(f"{clean(revoked.name)} is revoked")
+    _tell(ask(RevokePhone(phone=phone)), "is revoked", json=json)
+
+
+def rename(phone: str, name: str, /, *, json: Json = False) -> None:
+    """Call a phone something else here."""
+    renamed = ask(RenamePhone(phone=phone, name=name))
+    _tell(renamed, f"({renamed.id[:SHORT_ID]}) is its name now", json=json)
 
 
 def show_offer(offer: PairingOffer) -> None:
@@ -97,6 +99,13 @@ def show_offer(offer: PairingOffer) -> None:
     if here_only:
         say()
         say("No other device can open it. To let in a phone on your network: loopsy up --lan")
+
+
+def _tell(phone: PhoneInfo, what: str, *, json: bool) -> None:
+    if json:
+        print_json(phone)
+    else:
+        say(f"{clean(phone.name)} {what}")
 
 
 def _row(phone: PhoneInfo) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
-__all__ = ["Json", "MachinePreset", "Option", "Peer", "PhonePreset"]
+__all__ = ["Ending", "Json", "MachinePreset", "Option", "Peer", "PhonePreset"]
 
 
 class Option(NamedTuple):
@@ -18,6 +18,11 @@ class Option(NamedTuple):
 
 Json: TypeAlias = Annotated[bool, Option("Print one JSON document.")]
 """The option that every command has which prints data."""
+
+Ending: TypeAlias = Annotated[
+    str | None, Option("When it is forgotten, such as 30d, or never; else as it was.", "TIME")
+]
+"""The option that changes when a pairing ends."""
 
 PhonePreset: TypeAlias = Literal["phone", "viewer"]
 """What a phone may be granted: all that a phone needs, or only to look."""

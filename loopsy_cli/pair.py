@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
-from loopsy_core.errors import BadRequest, Refused
+import msgspec
+
+from loopsy_core.errors import BadRequest, LoopsyError, Refused
 from loopsy_core.home import Home, parse_duration
 from loopsy_core.wire import (
     Comparing,
@@ -15,14 +19,19 @@ from loopsy_core.wire import (
     Invited,
     InvitePeer,
     JoinPeer,
+    NodeStatus,
     decode_pairing,
     read_reply,
 )
 
+from .ask import ask
+from .daemon import ensure_daemon, renew_daemon, runs
 from .options import Json, MachinePreset, Option
 from .show import clean, flush, note, print_json, say, span
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from loopsy_core.client import Call, Client
     from loopsy_core.wire import Item, PeerInfo
 
@@ -54,12 +63,17 @@ def pair(
     lifetime = None if expires is None else time.time() + parse_duration(expires)
     if not sys.stdin.isatty():
         raise BadRequest("`loopsy pair` asks you to compare numbers; run it in a terminal")
-    if host is None:
-        request: InvitePeer | JoinPeer = InvitePeer(preset=grant, expires=lifetime)
-    else:
-        code = _ask_code(host)
-        request = JoinPeer(address=host, code=code, preset=grant, expires=lifetime)
-    paired = run(lambda: _pair(Home.find(), request))
+    home = Home.find()
+    with _own_line():
+        if host is None:
+            _let_machines_in(home)
+            invite = InvitePeer(preset=grant, expires=lifetime)
+            paired = run(lambda: _pair(home, invite))
+        else:
+            if ensure_daemon(home) is not None:
+                note("The daemon runs now.")
+            note(f"Run `loopsy pair` on {clean(host)}; it shows a code.")
+            paired = _join(home, JoinPeer(address=host, code="", preset=grant, expires=lifetime))
     if json:
         print_json(paired)
     else:
@@ -67,18 +81,70 @@ def pair(
         say(f"paired with {name}; try: loopsy exec {name} -- uname -a")
 
 
-def _ask_code(host: str) -> str:
-    note(f"Run `loopsy pair` on {clean(host)}; it shows a code.")
+@contextmanager
+def _own_line() -> Generator[None]:
+    """End the line of a question that Ctrl-C answers."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("")
+        raise
+
+
+def _let_machines_in(home: Home) -> None:
+    """See that others can call this machine, which is for its user to decide."""
+    if not runs(home):
+        if not _agree("The daemon does not run. Start it, open to machines on your network?"):
+            raise Refused("nobody can come in then; `loopsy pair HOST` calls the other machine")
+        ensure_daemon(home, lan=True)
+    elif ask(NodeStatus(), home).port is None:
+        note("The daemon lets no machine in. Sessions outlive its restart; `loopsy up` does not.")
+        if not _agree("Restart it, open to machines on your network?"):
+            raise Refused("nobody can come in then; `loopsy pair HOST` calls the other machine")
+        renew_daemon(home, lan=True)
+
+
+def _agree(question: str) -> bool:
+    while True:
+        sys.stderr.write(f"{question} [Y/n] ")
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:
+            note("")
+            return False
+        word = line.strip().lower()
+        if word in ("", "y", "yes"):
+            return True
+        if word in ("n", "no"):
+            return False
+
+
+def _ask_code() -> str:
     while True:
         sys.stderr.write("The code: ")
         sys.stderr.flush()
         line = sys.stdin.readline()
         if not line:
+            note("")
             raise Refused("no code, no pairing")
         code = re.sub(r"[\s-]", "", line)
         if re.fullmatch(rf"[0-9]{{{CODE_DIGITS}}}", code):
             return code
         note(f"the code has {CODE_DIGITS} digits")
+
+
+def _join(home: Home, request: JoinPeer) -> PeerInfo:
+    """Ask for the code until it is the right one."""
+    from .looping import run
+
+    while True:
+        with_code = msgspec.structs.replace(request, code=_ask_code())
+        try:
+            return run(partial(_pair, home, with_code))
+        except Refused as error:
+            if error.details.get("reason") != "code":
+                raise
+            note(clean(str(error)))
 
 
 async def _pair(home: Home, request: InvitePeer | JoinPeer) -> PeerInfo:
@@ -89,20 +155,25 @@ async def _pair(home: Home, request: InvitePeer | JoinPeer) -> PeerInfo:
 
 
 async def _talk(client: Client, request: InvitePeer | JoinPeer) -> PeerInfo:
-    invited_before = False
+    invited: Invited | None = None
+    comparing: Comparing | None = None
     async with client.open_call(request) as call:
         piece = await call.receive()
         while piece is not None:
             item = _read(piece)
-            if isinstance(item, Invited):
-                if invited_before:
-                    note("the other machine was lost; the code still stands")
-                else:
-                    _show_invitation(item)
-                invited_before = True
-                piece = await call.receive()
-            else:
+            if isinstance(item, Comparing):
+                comparing = item
                 piece = await _compare(call, item)
+                continue
+            if invited is None:
+                _show_invitation(item)
+            elif comparing is not None:
+                note(f"{clean(comparing.name)} was lost; the code still stands.")
+            elif item.tries_left < invited.tries_left:
+                tries = "1 try is" if item.tries_left == 1 else f"{item.tries_left} tries are"
+                note(f"Somebody came with a wrong code, or went again: {tries} left.")
+            invited, comparing = item, None
+            piece = await call.receive()
         return read_reply(request, await call.answer())
 
 
@@ -116,12 +187,10 @@ def _show_invitation(invited: Invited) -> None:
     import time
 
     note(f"The code is {invited.code[:3]} {invited.code[3:]}.")
-    if invited.addresses:
-        note("On the other machine run one of these, and type it there:")
-        for address in invited.addresses:
-            note(f"    loopsy pair {clean(address)}")
-    else:
-        note("This machine listens to nobody: run `loopsy restart --lan` first, or pair from here.")
+    several = "this" if len(invited.addresses) == 1 else "one of these"
+    note(f"On the other machine run {several}, and type it there:")
+    for address in invited.addresses:
+        note(f"    loopsy pair {clean(address)}")
     note(f"It stands {span(invited.expires_at - time.time() + 1)}. Ctrl-C takes it back.")
     flush()
 
@@ -132,14 +201,34 @@ async def _compare(call: Call, item: Comparing) -> bytes | Item | None:
 
     note(f"{clean(item.name)} is here. Both machines show a number; this one shows")
     note(f"\n    {item.number[:3]} {item.number[3:]}\n")
+    answered = False
+
+    async def confirm() -> None:
+        nonlocal answered
+        await _confirm(call)
+        answered = True
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_confirm, call)
-        piece = await call.receive()
+        nursery.start_soon(confirm)
+        try:
+            piece = await call.receive()
+        except LoopsyError:
+            _end_question(answered)
+            raise
+        _end_question(answered)
         nursery.cancel_scope.cancel()
     return piece
 
 
+def _end_question(answered: bool) -> None:
+    if not answered:
+        note("")
+
+
 async def _confirm(call: Call) -> None:
+    import termios
+
+    termios.tcflush(0, termios.TCIFLUSH)  # what was typed before is no answer to this
     while True:
         sys.stderr.write("Is it the same there? [y/n] ")
         sys.stderr.flush()
@@ -149,7 +238,9 @@ async def _confirm(call: Call) -> None:
             await call.send_item(Confirm(same=True))
             note("waiting for the user there to say the same")
             return
-        if not line or word in ("n", "no"):
+        if not line:  # the terminal is gone, and that is no word about the numbers
+            raise Refused("nobody has said whether the numbers are the same")
+        if word in ("n", "no"):
             await call.send_item(Confirm(same=False))
             return
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 from loopsy_core.home import parse_duration
-from loopsy_core.wire import AddPeer, GrantPeer, ListPeers, RemovePeer, RenamePeer
+from loopsy_core.wire import AddPeer, ListPeers, RemovePeer, RenamePeer
 
 from .ask import ask
 from .options import Json, MachinePreset, Option
@@ -15,7 +15,7 @@ from .show import age, clean, fit, print_json, say, span, table
 if TYPE_CHECKING:
     from loopsy_core.wire import PeerInfo
 
-__all__ = ["add", "grant", "list_peers", "remove", "rename"]
+__all__ = ["add", "list_peers", "remove", "rename"]
 
 SHORT_ID: Final = 8
 """Characters of an id that are shown; they are plenty to name a machine."""
@@ -68,25 +68,6 @@ def rename(peer: str, name: str, /, *, json: Json = False) -> None:
     """Call a machine something else here; there it keeps its name."""
     renamed = ask(RenamePeer(peer=peer, name=name))
     _tell(renamed, f"({renamed.id[:SHORT_ID]}) is its name now", json=json)
-
-
-def grant(
-    peer: str,
-    /,
-    *may: str,
-    preset: Annotated[
-        MachinePreset | None, Option("Begin from this instead of from what it may do.")
-    ] = None,
-    expires: Expires = None,
-    json: Json = False,
-) -> None:
-    """Change what a machine may do here: +exec allows, -exec (or no-exec) takes back."""
-    from .granting import parse_changes
-
-    added, removed = parse_changes(may)
-    lifetime = None if expires is None else time.time() + parse_duration(expires)
-    changed = ask(GrantPeer(peer=peer, preset=preset, add=added, remove=removed, expires=lifetime))
-    _tell(changed, f"may now: {' '.join(changed.grants) or 'nothing'}", json=json)
 
 
 def _tell(peer: PeerInfo, what: str, *, json: bool) -> None:

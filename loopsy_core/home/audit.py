@@ -6,12 +6,13 @@ never a secret: only names, ids and paths.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
 
@@ -62,6 +63,7 @@ class AuditLog:
         self._descriptor = -1
         self._size = 0
         self._failed = False
+        self._torn = False
         self._encoder = msgspec.json.Encoder()
 
     def note(
@@ -113,7 +115,13 @@ class AuditLog:
             self._rotate()
             self._append(line)
             return
-        self._size += os.write(self._descriptor, line)
+        if self._torn:
+            line = b"\n" + line
+        written = os.write(self._descriptor, line)
+        self._size += written
+        self._torn = written < len(line)  # the next line must not go down with this one
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _rotate(self) -> None:
         names = [_numbered(self._path, number) for number in range(FILES)]
@@ -134,12 +142,9 @@ def open_audit_log(path: Path) -> Generator[AuditLog]:
 
 def read_audit_log(path: Path) -> Iterator[AuditLine]:
     """Read all that is kept, the oldest line first; what is no line is passed over."""
-    decoder = msgspec.json.Decoder(AuditLine)
     for number in reversed(range(FILES)):
         with suppress(FileNotFoundError), _numbered(path, number).open("rb") as file:
-            for line in file:
-                with suppress(msgspec.DecodeError, UnicodeDecodeError):
-                    yield decoder.decode(line)
+            yield from _lines(file)
 
 
 def follow_audit_log(path: Path) -> Iterator[AuditLine]:
@@ -147,32 +152,38 @@ def follow_audit_log(path: Path) -> Iterator[AuditLine]:
 
     It looks every quarter of a second, for not every system tells of a file that has grown.
     """
-    decoder = msgspec.json.Decoder(AuditLine)
-    yield from read_audit_log(path)
-    at = _size(path)
-    rest = b""
+    for number in reversed(range(1, FILES)):
+        with suppress(FileNotFoundError), _numbered(path, number).open("rb") as file:
+            yield from _lines(file)
     while True:
-        time.sleep(LOOK)
-        size = _size(path)
-        if size < at:  # another file was begun
-            at, rest = 0, b""
-        if size == at:
-            continue
         with suppress(FileNotFoundError), path.open("rb") as file:
-            file.seek(at)
-            data = file.read(size - at)
-            at += len(data)
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                with suppress(msgspec.DecodeError, UnicodeDecodeError):
-                    yield decoder.decode(line)
+            yield from _lines(file)
+            while _is_at(path, file):
+                time.sleep(LOOK)
+                yield from _lines(file)
+            # Another was begun, but this one may have grown between our last two looks.
+            yield from _lines(file)
+            continue
+        time.sleep(LOOK)
 
 
-def _size(path: Path) -> int:
+def _lines(file: BinaryIO) -> Iterator[AuditLine]:
+    """Read what has come since the last time; a line that is half written waits for the next."""
+    decoder = msgspec.json.Decoder(AuditLine)
+    while line := file.readline():
+        if not line.endswith(b"\n"):
+            file.seek(-len(line), os.SEEK_CUR)
+            return
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            yield decoder.decode(line)
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    """Whether `path` still names that file."""
     try:
-        return path.stat().st_size
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
-        return 0
+        return True  # it comes back with the next line
 
 
 def _numbered(path: Path, number: int) -> Path:

@@ -142,9 +142,17 @@ class RelayApi:
         raise Gone(f"the relay {self.url} does not answer")
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Goes nowhere else: a machine names its relay to us, and none of them redirects."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Leave the answer as it is: an error."""
+
+
 def _fetch(request: urllib.request.Request, url: str) -> bytes:
+    opener = urllib.request.build_opener(_NoRedirects)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        with opener.open(request, timeout=TIMEOUT) as response:
             return _read(response)
     except urllib.error.HTTPError as error:
         with error:

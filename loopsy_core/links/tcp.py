@@ -1,7 +1,7 @@
 """TCP: how machines reach each other directly, on the LAN or wherever they have an address.
 
 The connection itself proves nothing and hides nothing: what passes is sealed (PROTOCOL.md
-section 2), and a stranger costs a little memory for a few seconds.
+section 2), and a stranger costs a little memory for a few seconds (`strangers.py`).
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ from loopsy_core.errors import BadRequest, Busy, Gone
 from loopsy_core.kit import contained
 
 from .channel import FramedChannel
+from .strangers import Strangers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["DEFAULT_PORT", "connect_tcp", "open_listeners", "parse_address", "serve_tcp"]
+__all__ = ["DEFAULT_PORT", "Caller", "connect_tcp", "open_listeners", "parse_address", "serve_tcp"]
 
 DEFAULT_PORT: Final = 19533
 LONGEST: Final = 65_535
 """Bytes of a message: a Noise message is no longer."""
 CONNECTING: Final = 5.0
 """Seconds that a machine may take to accept a connection."""
-MAX_CALLERS: Final = 512
-"""Connections at once, strangers included."""
 BACKLOG: Final = 128
 
 _ADDRESS: Final = re.compile(
@@ -91,30 +90,46 @@ async def open_listeners(port: int) -> list[trio.SocketListener]:
     return listeners
 
 
+class Caller(FramedChannel):
+    """A connection that somebody has opened to us: a stranger's, until `known` is called."""
+
+    def __init__(self, stream: trio.SocketStream, strangers: Strangers) -> None:
+        """Take over `stream`."""
+        super().__init__(stream, LONGEST)
+        self.address = _address(stream)
+        self.scope = trio.CancelScope()
+        self._strangers = strangers
+
+    def known(self) -> None:
+        """Say that the caller has shown who it is, and may stay."""
+        self._strangers.forget(self)
+
+    def make_way(self) -> None:
+        """End the connection; for `Strangers` alone."""
+        self.scope.cancel()
+
+
 async def serve_tcp(
     listeners: Sequence[trio.SocketListener],
-    serve: Callable[[FramedChannel, str], Awaitable[None]],
+    serve: Callable[[Caller], Awaitable[None]],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
-    """Run `serve` with each caller's channel and address, for ever.
+    """Run `serve` with each caller, for ever.
 
     A failing `serve` ends in one log line and costs nobody else anything.
     """
-    callers = 0
+    strangers = Strangers()
 
     async def serve_one(stream: trio.SocketStream) -> None:
-        nonlocal callers
-        address = _address(stream)
-        channel = FramedChannel(stream, LONGEST)
-        callers += 1
+        caller = Caller(stream, strangers)
         try:
-            if callers <= MAX_CALLERS:
-                with contained(_log, f"connection from {address}"):
-                    await serve(channel, address)
+            if strangers.admit(caller, trio.current_time()):
+                with contained(_log, f"connection from {caller.address}"), caller.scope:
+                    await serve(caller)
         finally:
-            callers -= 1
-            await channel.aclose()
+            strangers.forget(caller)
+            await caller.aclose()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, serve_one, list(listeners))

@@ -170,7 +170,7 @@ async def _connect(
 def _unreachable(url: str, error: Exception) -> LoopsyError:
     if isinstance(error, trio_websocket.ConnectionRejected):
         if error.status_code in (401, 403):
-            return Refused(f"the relay {url} does not know us any more")
+            return Refused(f"the relay {url} does not know us any more", account="void")
         if error.status_code == 429:
             return Busy(f"the relay {url} asks us to wait")
         return Gone(f"{url} does not answer like a Loopsy relay (HTTP {error.status_code})")
@@ -188,7 +188,7 @@ def _closed(error: trio_websocket.ConnectionClosed) -> LoopsyError:
     code = error.reason.code if error.reason is not None else 1006
     why = (error.reason.reason if error.reason is not None else None) or ""
     if code == 4401:
-        return Refused("the relay does not know this phone any more")
+        return Refused("the relay does not know us any more", account="void")
     if code == 4410 and why.startswith(("wrong_code", "offer_gone", "unknown_key", "revoked")):
         return Refused(why)
     if code in (4404, 4411):

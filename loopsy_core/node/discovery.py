@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
+from operator import ne
 from typing import TYPE_CHECKING, Final
 
 import trio
 
+from loopsy_core.errors import Gone
 from loopsy_core.home import PeerId
-from loopsy_core.links.mdns import Announcement, Found, open_mdns, own_networks
+from loopsy_core.links.mdns import Announcement, Found, Mdns, open_mdns, own_networks
 
 if TYPE_CHECKING:
     from loopsy_core.peers import Book
@@ -19,6 +22,9 @@ __all__ = ["discover"]
 
 LOOK: Final = 10.0
 """Seconds between two looks at the networks that this machine is in: nothing tells of a new one."""
+
+ASK_AGAIN: Final = 60.0
+"""Seconds between two questions to the network where a machine is that is not reached."""
 
 _log = logging.getLogger("loopsy.discovery")
 
@@ -42,11 +48,31 @@ async def discover(announcement: Announcement | None, book: Book, keeper: Keeper
     while True:
         networks = await trio.to_thread.run_sync(own_networks)
         try:
-            async with open_mdns(announcement, wanted, found):
+            async with (
+                open_mdns(announcement, wanted, found) as mdns,
+                trio.open_nursery() as nursery,
+            ):
+                nursery.start_soon(_look_for_missing, mdns, book, keeper)
                 await _wait_other(networks)
-        except OSError as error:
-            _log.info("no mDNS here: %s", error.strerror or error)
+                nursery.cancel_scope.cancel()
+        except Gone as error:
+            _log.info("%s", error)
             await _wait_other(networks)
+        keeper.look_again()
+
+
+async def _look_for_missing(mdns: Mdns, book: Book, keeper: Keeper) -> None:
+    """Ask where machines are that are new here, and now and then where the missing ones are.
+
+    A machine tells of itself when it comes, and that may have been before we knew it.
+    """
+    while True:
+        version = book.version.value
+        for contact in book.all("machine"):
+            if not keeper.is_direct(contact.id):
+                mdns.look_for(contact.id)
+        with trio.move_on_after(ASK_AGAIN):
+            await book.version.wait(partial(ne, version))
 
 
 async def _wait_other(networks: frozenset[str]) -> None:

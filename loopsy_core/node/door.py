@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from loopsy_core.errors import ProtocolViolation, Refused
+from loopsy_core.errors import Gone, Misconfigured, ProtocolViolation, Refused
 from loopsy_core.home import Identity, peer_id
+from loopsy_core.kit import Buckets, one_error
 from loopsy_core.links import Channel, SealedChannel, receive_one
 from loopsy_core.peers import Book, Presence
 from loopsy_core.wire import (
@@ -25,6 +26,7 @@ from loopsy_core.wire import (
     PhoneConnected,
     PhoneLeft,
     Unreadable,
+    check_protocol,
 )
 
 from .grants import Asker
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from loopsy_core.home import PeerId
     from loopsy_core.kit import Broadcast
+    from loopsy_core.peers import Contact
     from loopsy_core.wire import Event
 
     LetIn: TypeAlias = Callable[[Channel, Asker], Awaitable[None]]
@@ -43,6 +46,11 @@ __all__ = ["FIRST_WORDS", "Door", "LetIn", "Proven"]
 
 FIRST_WORDS: Final = 10.0
 """Seconds in which a caller must have shown that it is there, not a replay."""
+CALENDAR: Final = 60.0
+"""Seconds between two looks at whether a contact has expired: a clock may be set, and a machine
+that sleeps does not count."""
+NOTED: Final = 1 / 60
+"""Refused callers a second of one address that are worth a line of the log."""
 
 _log = logging.getLogger("loopsy.door")
 
@@ -58,7 +66,10 @@ class Door:
         self.introduction = Introduction(identity.name, version)
         self.book = book
         self.presence = Presence()
+        self.unsuited: dict[PeerId, str] = {}
+        """Why contacts were turned away that are welcome, but speak another protocol."""
         self._events = events
+        self._noted: Buckets[str] = Buckets(NOTED, 3)
 
     async def serve(
         self,
@@ -66,8 +77,11 @@ class Door:
         address: str,
         let_in: LetIn,
         pair: Callable[[Channel, bytes], Awaitable[Proven | None]],
+        known: Callable[[], None] = lambda: None,
     ) -> None:
         """See who calls, and serve them with `let_in` for as long as they stay welcome.
+
+        `known` is called as soon as it is clear that this is no stranger.
 
         Whoever is not paired yet is handed to `pair` with the first message; it returns the
         channel of somebody who now is, or None when there is nothing more to do.
@@ -87,12 +101,16 @@ class Door:
                     return
                 proven = pairing
         except Refused as error:
-            _log.info("a caller from %s was refused: %s", address, error)
+            if self._noted.take(address, trio.current_time()):
+                _log.info("a caller from %s was refused: %s", address, error)
             await channel.aclose(str(error))
             return
-        except ProtocolViolation:
+        except (ProtocolViolation, Misconfigured):
             await channel.aclose("protocol")
             return
+        except Gone:  # the caller, before it has shown who it is: anybody may do that
+            return
+        known()  # before anything that may wait, lest strangers push it out meanwhile
         proven.still_welcome = lambda: self.book.get(proven.contact) is not None
         if not await self.stay(proven, proven.contact, let_in):
             await channel.aclose("unknown_key")
@@ -108,7 +126,14 @@ class Door:
         if contact is None or contact.expired(time.time()):
             raise Refused("unknown_key")
         second, established = heard.accept(self.introduction)
-        await channel.send([second])
+        await channel.send([second])  # it tells the caller our protocol, too
+        try:
+            check_protocol(heard.introduction)
+        except Misconfigured as error:
+            if self.unsuited.get(contact.id) != error.message:
+                _log.warning("%s was turned away: %s", contact.name, error)
+            self.unsuited[contact.id] = error.message
+            raise
         return Proven(channel, established)
 
     async def stay(self, channel: Channel, contact_id: PeerId, let_in: LetIn) -> bool:
@@ -120,19 +145,30 @@ class Door:
         if contact is None or contact.expired(time.time()):  # while it proved itself
             return False
         asker = Asker(f"{contact.kind} {contact.name}", contact.grants, contact.id)
-        expires_at = float("inf") if contact.expires_at is None else contact.expires_at
-        patience = max(0.0, expires_at - time.time())
+        self.unsuited.pop(contact.id, None)
         with self.presence.present(contact.id) as visit:
             if visit.first and contact.kind == "phone":
                 self._events.publish(PhoneConnected(contact.id, contact.name))
-            with trio.move_on_after(patience):
-                await self.book.seen(contact.id, time.time())
-                await let_in(channel, asker)
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_expire, contact, nursery.cancel_scope)
+                    await self.book.seen(contact.id, time.time())
+                    await let_in(channel, asker)
+                    nursery.cancel_scope.cancel()
         if visit.last:
             if contact.kind == "phone":
                 self._events.publish(PhoneLeft(contact.id, contact.name))
             await self.book.seen(contact.id, time.time())
         return True
+
+
+async def _expire(contact: Contact, scope: trio.CancelScope) -> None:
+    """Cancel `scope` when the contact counts no more."""
+    if contact.expires_at is None:
+        return
+    while (left := contact.expires_at - time.time()) > 0:  # noqa: ASYNC110 - calendars tell nobody
+        await trio.sleep(min(left, CALENDAR))
+    scope.cancel()
 
 
 class Proven(Channel):

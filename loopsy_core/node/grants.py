@@ -1,16 +1,21 @@
-"""Who asks, and whether they may: the one place where grants are checked."""
+"""Who asks, and whether they may: the one place where grants are checked, and changed."""
 
 from __future__ import annotations
 
-from typing import Final
+import time
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from loopsy_core.errors import Refused
 from loopsy_core.home import PeerId
-from loopsy_core.wire import ALL_GRANTS, Operation
+from loopsy_core.wire import ALL_GRANTS, PRESETS, Operation
 
-__all__ = ["HTTP", "LOCAL", "Asker"]
+if TYPE_CHECKING:
+    from loopsy_core.peers import Contact
+    from loopsy_core.wire import GrantPeer, GrantPhone
+
+__all__ = ["HTTP", "LOCAL", "Asker", "granted"]
 
 
 @attrs.frozen
@@ -37,3 +42,22 @@ LOCAL: Final = Asker("this machine's user", frozenset(ALL_GRANTS))
 
 HTTP: Final = Asker("http", LOCAL.grants)
 """Whoever holds the key of the HTTP door, which only the same user can read."""
+
+
+def granted(contact: Contact, request: GrantPeer | GrantPhone) -> Contact:
+    """Return `contact` with what `request` wants it to be able to do, and until when.
+
+    Raises `Refused` for an end that lies in the past.
+    """
+    grants = contact.grants if request.preset is None else frozenset(PRESETS[request.preset])
+    grants = (grants | frozenset(request.add)) - frozenset(request.remove)
+    expires_at = contact.expires_at if request.expires is None else request.expires
+    if request.expires is not None and request.expires <= time.time():
+        raise Refused("a pairing cannot expire in the past")
+    return attrs.evolve(
+        contact,
+        grants=grants,
+        expires_at=None if request.lasting else expires_at,
+        # Who may not even wish it any more is asked about anew, should it wish it again.
+        auto_approve=contact.auto_approve and "approve" in grants,
+    )

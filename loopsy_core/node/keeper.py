@@ -7,35 +7,43 @@ is not reached directly. Either side may call; what the other side opened serves
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+import time
 from functools import partial
+from operator import ne
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import trio
 
-from loopsy_core.errors import Gone, LoopsyError, ProtocolViolation, Refused
+from loopsy_core.errors import Gone, LoopsyError, Refused
 from loopsy_core.home import parse_peer_id
-from loopsy_core.kit import Backoff, Watched, contained, one_error
-from loopsy_core.links import SealedChannel, receive_one
-from loopsy_core.links.tcp import connect_tcp, parse_address
-from loopsy_core.wire import Unreadable, greet
+from loopsy_core.kit import Backoff, TokenBucket, Watched, one_error
+from loopsy_core.wire import check_protocol, greet
+
+from .calling import Line, call_first, call_machine, most_telling
+from .door import CALENDAR
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from loopsy_core.home import PeerId
     from loopsy_core.links import Channel
-    from loopsy_core.peers import Contact, Ways
+    from loopsy_core.peers import Contact, WayKind, Ways
 
     from .door import Door
     from .grants import Asker
 
 __all__ = ["Keeper"]
 
-HANDSHAKE: Final = 10.0
-"""Seconds for the second message."""
 LONGEST_PAUSE: Final = 4.0
 """Seconds between two tries at most: a machine that comes back is there within five."""
+STEADY: Final = 10.0
+"""Seconds that a connection has to stand, for the next to be made without a longer pause."""
+NEWS: Final = 0.5
+"""Pieces of news a second of where a machine is that are acted upon at once: anybody on the
+network may say anything, as often as they like."""
+MANUAL_AT_ONCE: Final = 4
+"""Addresses that any machine might have which are tried at a time."""
 DIRECT_FIRST: Final = 1.0
 """Seconds that a direct way has before the relay is tried."""
 DRAINING: Final = 60.0
@@ -66,25 +74,39 @@ class Keeper:
         self._serve = serve
         self._serve_by_relay = serve_by_relay
         self._manual = manual
-        self._problems: dict[PeerId, str] = {}
+        self._rounds = 0
+        self._held: dict[str, PeerId] = {}  # who is at the other end of our calls
+        self._problems: dict[tuple[PeerId, str], str] = {}  # by way
+        self._written: set[tuple[PeerId, str]] = set()  # those that are in the log
         self._found: dict[PeerId, tuple[str, ...]] = {}
-        self.discovered = Watched(0)
-        """Changes with each machine that is found on the network."""
+        self._networks = 0
+        self._news = Watched(0)
 
     def problem(self, peer: PeerId) -> str | None:
-        """Return why a machine was not reached the last time."""
-        return self._problems.get(peer)
+        """Return why a machine was not reached the last time, in a sentence."""
+        unsuited = self._door.unsuited.get(peer)
+        if unsuited is not None:
+            return unsuited
+        direct = self._problems.get((peer, "lan"))
+        relayed = self._problems.get((peer, "relay"))
+        if relayed is None:
+            return direct
+        return f"{direct or 'no address of it is known'}; by its relay: {relayed}"
 
     def found(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
         """Note where the network says that a machine is; nothing of it is proven."""
-        if self._found.get(peer) != addresses:
+        if self._found.get(peer, ()) != addresses:
             self._found[peer] = addresses
-            self.discovered.set(self.discovered.value + 1)
+            self._news.set(self._news.value + 1)
+
+    def look_again(self) -> None:
+        """Note that this machine is in another network: who was away may be near."""
+        self._networks += 1
+        self._news.set(self._news.value + 1)
 
     def addresses(self, contact: Contact) -> list[str]:
         """Return where a machine may be, the most likely first."""
-        places = (*self._found.get(contact.id, ()), *contact.addresses, *self._manual)
-        return list(dict.fromkeys(places))
+        return list(dict.fromkeys((*self._likely(contact), *self._manual)))
 
     async def keep(self) -> None:
         """Keep ways to all machines, as they come and go in the book."""
@@ -94,7 +116,7 @@ class Keeper:
                 known = {contact.id for contact in self._door.book.all("machine")}
                 for gone in scopes.keys() - known:
                     scopes.pop(gone).cancel()
-                    self._problems.pop(gone, None)
+                    self._forget(gone)
                 for peer in known - scopes.keys():
                     scopes[peer] = trio.CancelScope()
                     nursery.start_soon(self._keep_one, peer, scopes[peer])
@@ -105,119 +127,172 @@ class Keeper:
                 nursery.start_soon(self._keep_direct, peer)
                 nursery.start_soon(self._keep_relay, peer)
 
+    def _forget(self, peer: PeerId) -> None:
+        self._found.pop(peer, None)
+        self._door.unsuited.pop(peer, None)
+        for way in ("lan", "relay"):
+            self._problems.pop((peer, way), None)
+            self._written.discard((peer, way))
+
+    def _likely(self, contact: Contact) -> tuple[str, ...]:
+        return (*self._found.get(contact.id, ()), *contact.addresses)
+
     # Directly.
 
     async def _keep_direct(self, peer: PeerId) -> None:
         backoff = Backoff(first=0.3, most=LONGEST_PAUSE)
+        news = TokenBucket(NEWS, 3)
         while True:
-            await self._wait_for_need(peer, direct=True)
-            seen = self.discovered.value
-            if await self._try_addresses(peer):
+            await self._ways.version.wait(lambda _: not self.is_direct(peer))
+            contact = await self._wait_welcome(peer)
+            before = self._whereabouts(peer)
+            began = trio.current_time()
+            await self._call_directly(contact)
+            if trio.current_time() - began >= STEADY:
                 backoff.reset()
             with trio.move_on_after(backoff.next()):
-                await self.discovered.wait(partial(_differs, seen))
-                backoff.reset()
+                while True:
+                    await self._news.wait(partial(self._is_elsewhere, peer, before))
+                    if news.take(trio.current_time()):
+                        break
+                    before = self._whereabouts(peer)
 
-    async def _try_addresses(self, peer: PeerId) -> bool:
-        """Call a machine wherever it may be; True if a connection stood for a while."""
-        contact = self._door.book.get(peer)
-        if contact is None:
-            return False
-        for address in self.addresses(contact):
-            host, port = parse_address(address)
-            try:
-                with one_error():
-                    channel = await connect_tcp(host, port)
-                    try:
-                        sealed = await self._greet(channel, peer, address)
-                        self._problems.pop(peer, None)
-                        await self._door.stay(
-                            sealed, peer, partial(self._serve_at, address=address)
-                        )
-                    finally:
-                        with trio.CancelScope(shield=True):  # closing a socket does not wait
-                            await channel.aclose()
-            except LoopsyError as error:
-                self._problems[peer] = str(error)
-            except Exception as error:
-                _log.exception("calling %s", address)
-                self._problems[peer] = f"calling {address} failed: {type(error).__name__}"
-            else:
-                return True
-        return False
+    def _whereabouts(self, peer: PeerId) -> tuple[int, tuple[str, ...]]:
+        return self._networks, self._found.get(peer, ())
 
-    async def _serve_at(self, channel: Channel, asker: Asker, address: str) -> None:
-        await self._serve(channel, asker, address)
+    def _is_elsewhere(self, peer: PeerId, before: tuple[int, tuple[str, ...]], _: int) -> bool:
+        return self._whereabouts(peer) != before
 
-    async def _greet(self, channel: Channel, peer: PeerId, address: str) -> SealedChannel:
-        greeting = greet(self._door.identity.private, parse_peer_id(peer), self._door.introduction)
+    async def _wait_welcome(self, peer: PeerId) -> Contact:
+        """Return the contact, once it counts (again)."""
+        while True:
+            contact = self._door.book.get(peer)
+            if contact is not None and not contact.expired(time.time()):
+                return contact
+            ended = "its time here is over; `loopsy peers grant` gives it more, or pair again"
+            self._failed(peer, "lan", Refused(ended))
+            self._problems.pop((peer, "relay"), None)
+            with trio.move_on_after(CALENDAR):
+                version = self._door.book.version
+                await version.wait(partial(ne, version.value))
+
+    async def _call_directly(self, contact: Contact) -> None:
+        """Call a machine wherever it may be, and talk with it while the connection stands."""
         try:
-            with trio.fail_after(HANDSHAKE):
-                await channel.send([greeting.first_message])
-                established = greeting.finish(await receive_one(channel))
-        except Gone:
-            raise Refused(
-                f"whoever answers at {address} refuses us: another machine is there now, its key"
-                " has changed, or it has forgotten us"
-            ) from None
-        except (Unreadable, ProtocolViolation, trio.TooSlowError):
-            raise Refused(
-                f"whoever answers at {address} is not the machine that we are paired with"
-            ) from None
-        return SealedChannel(channel, established.connection)
+            with one_error():
+                found = await call_first(self._places(contact), partial(self._call, contact.id))
+                if isinstance(found, Line):
+                    await self._talk(contact.id, found)
+                elif (error := most_telling(found, self._likely(contact))) is not None:
+                    self._failed(contact.id, "lan", error)
+        except LoopsyError as error:  # what stood until now is lost
+            self._failed(contact.id, "lan", error)
+        except Exception as error:
+            _log.exception("calling %s", contact.name)
+            self._failed(contact.id, "lan", LoopsyError(f"calling it failed: {error!r}"))
+
+    def _places(self, contact: Contact) -> list[str]:
+        """Return where to call now: of the addresses that any machine may have some, in turn."""
+        self._rounds += 1
+        others = [each for each in self._manual if self._held.get(each, contact.id) == contact.id]
+        if len(others) > MANUAL_AT_ONCE:
+            at = self._rounds * MANUAL_AT_ONCE % len(others)
+            others = [*others[at:], *others[:at]][:MANUAL_AT_ONCE]
+        return list(dict.fromkeys((*self._likely(contact), *others)))
+
+    async def _call(self, peer: PeerId, address: str) -> Line:
+        return await call_machine(self._door.identity, self._door.introduction, peer, address)
+
+    async def _talk(self, peer: PeerId, line: Line) -> None:
+        async def serve(channel: Channel, asker: Asker) -> None:
+            await self._serve(channel, asker, line.address)
+
+        self._reached(peer, "lan")
+        self._held[line.address] = peer
+        try:
+            await self._door.stay(line.channel, peer, serve)
+        finally:
+            self._held.pop(line.address, None)
+            with trio.CancelScope(shield=True):  # closing a socket does not wait
+                await line.aclose()
 
     # By relay.
 
     async def _keep_relay(self, peer: PeerId) -> None:
-        backoff = Backoff(first=0.5, most=10.0)
+        backoff = Backoff(first=0.5, most=LONGEST_PAUSE)
         while True:
-            await self._wait_for_need(peer, direct=False)
+            await self._ways.version.wait(lambda _: self._ways.best(peer) is None)
             with trio.move_on_after(DIRECT_FIRST):
                 await self._ways.version.wait(lambda _: self._ways.best(peer) is not None)
                 continue
-            contact = self._door.book.get(peer)
-            if contact is not None and contact.relay_url and contact.relay_bearer:
-                with contained(_log, f"reaching {contact.name} by its relay"), suppress(Gone):
-                    await self._through_relay(contact)
+            contact = await self._wait_welcome(peer)
+            began = trio.current_time()
+            if contact.relay_url and contact.relay_bearer:
+                try:
+                    await self._through_relay(contact, contact.relay_url, contact.relay_bearer)
+                except LoopsyError as error:
+                    await self._lost_relay(contact, error)
+                except Exception as error:
+                    _log.exception("reaching %s by its relay", contact.name)
+                    self._failed(peer, "relay", LoopsyError(f"calling it failed: {error!r}"))
+            if trio.current_time() - began >= STEADY:
+                backoff.reset()
             await trio.sleep(backoff.next())
 
-    async def _through_relay(self, contact: Contact) -> None:
+    async def _through_relay(self, contact: Contact, url: str, bearer: str) -> None:
         from loopsy_core.links.relay import open_sealed_by_relay
 
-        assert contact.relay_url is not None
-        assert contact.relay_bearer is not None
         greeting = greet(
             self._door.identity.private, parse_peer_id(contact.id), self._door.introduction
         )
         with one_error():
-            async with open_sealed_by_relay(contact.relay_url, contact.relay_bearer, greeting) as (
-                sealed,
-                _,
-            ):
-                self._problems.pop(contact.id, None)
+            async with open_sealed_by_relay(url, bearer, greeting) as (sealed, established):
+                check_protocol(established.introduction)
+                self._reached(contact.id, "relay")
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._leave_for_direct, contact.id, nursery.cancel_scope)
                     await self._door.stay(sealed, contact.id, self._serve_by_relay)
                     nursery.cancel_scope.cancel()
 
+    async def _lost_relay(self, contact: Contact, error: LoopsyError) -> None:
+        """Note why the relay does not help; an account that is void there is forgotten."""
+        self._failed(contact.id, "relay", error)
+        if "account" in error.details:
+            # The machine lets us in anew once we meet it directly (`acquaintance.py`).
+            await self._door.book.change(
+                contact, lambda known: attrs.evolve(known, relay_url=None, relay_bearer=None)
+            )
+
     async def _leave_for_direct(self, peer: PeerId, scope: trio.CancelScope) -> None:
         """End the way through the relay once there is a better one and nothing goes on over it."""
-        await self._ways.version.wait(lambda _: self._is_direct(peer))
+        await self._ways.version.wait(lambda _: self.is_direct(peer))
         with trio.move_on_after(DRAINING):
             while self._ways.busy(peer, "relay"):  # noqa: ASYNC110 - calls end one by one, unwatched
                 await trio.sleep(GLANCE)
         scope.cancel()
 
-    async def _wait_for_need(self, peer: PeerId, *, direct: bool) -> None:
-        if direct:
-            await self._ways.version.wait(lambda _: not self._is_direct(peer))
-        else:
-            await self._ways.version.wait(lambda _: self._ways.best(peer) is None)
-
-    def _is_direct(self, peer: PeerId) -> bool:
+    def is_direct(self, peer: PeerId) -> bool:
+        """Whether a machine is reached directly."""
         best = self._ways.best(peer)
         return best is not None and best.kind == "lan"
 
+    # What went wrong.
 
-def _differs(seen: int, now: int) -> bool:
-    return now != seen
+    def _reached(self, peer: PeerId, way: WayKind) -> None:
+        self._problems.pop((peer, way), None)
+        self._door.unsuited.pop(peer, None)
+
+    def _failed(self, peer: PeerId, way: WayKind, error: LoopsyError) -> None:
+        """Note why a machine is not reached; what is no mere absence is written down, once.
+
+        The second time: of two machines that have just paired, one is a moment behind.
+        """
+        again = self._problems.get((peer, way)) == error.message
+        self._problems[peer, way] = error.message
+        if not again:
+            self._written.discard((peer, way))
+        elif (peer, way) not in self._written and not isinstance(error, Gone):
+            self._written.add((peer, way))
+            contact = self._door.book.get(peer)
+            if contact is not None:
+                _log.warning("%s is not reached: %s", contact.name, error)

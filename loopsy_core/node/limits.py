@@ -1,9 +1,13 @@
-"""How many requests a minute each contact may make; this machine's own user has no limit."""
+"""How many requests each contact may make, a minute and at once; this machine's user has no limit.
+
+They are counted per contact, whichever doors it comes by and however many connections it has.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -18,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits"]
 
-_MINUTE = 60.0
+AT_ONCE: Final = 512
+"""Requests of one contact that may be open at once; one connection has 256 at most."""
+_MINUTE: Final = 60.0
 
 
 class Limits:
@@ -34,6 +40,23 @@ class Limits:
         self._buckets: dict[Limit, Buckets[str]] = {
             limit: Buckets(rate / _MINUTE, rate) for limit, rate in rates.items()
         }
+        self._open: Counter[str] = Counter()
+
+    def begin(self, asker: Asker) -> None:
+        """Count a request as open until `end`; raises `Busy`, and counts nothing, for too many."""
+        if asker.contact is None:
+            return
+        if self._open[asker.contact] >= AT_ONCE:
+            raise Busy(f"{AT_ONCE} requests of yours are open here already")
+        self._open[asker.contact] += 1
+
+    def end(self, asker: Asker) -> None:
+        """Count a request no more that `begin` has counted."""
+        if asker.contact is None:
+            return
+        self._open[asker.contact] -= 1
+        if not self._open[asker.contact]:
+            del self._open[asker.contact]
 
     def check(self, asker: Asker, operation: type[Operation[object]]) -> None:
         """Count a request; raises `Busy`, saying when to come again, for one too many."""

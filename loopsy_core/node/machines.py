@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import time
 from typing import TYPE_CHECKING, Final
 
 import attrs
+import trio
 
 from loopsy_core.errors import BadRequest, Gone, NotFound, Refused
 from loopsy_core.home import default_name, is_name, parse_peer_id, peer_id
@@ -21,6 +23,8 @@ from loopsy_core.wire import (
     PeerRemoved,
     Preset,
 )
+
+from .grants import granted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +61,8 @@ class Machines:
         self._keeper = keeper
         self._relaying = relaying
         self._events = events
+        # One name at a time, or two machines of one name could both find it free.
+        self._naming = trio.Lock()
 
     def list(self) -> list[PeerInfo]:
         """Return all machines, the oldest first."""
@@ -125,7 +131,7 @@ class Machines:
         if request.address is not None:
             host, port = parse_address(request.address)
             addresses = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}",)
-        name = request.name or (request.address or "").split(".")[0].split(":")[0]
+        name = request.name or _name_of(request.address, contact_id)
         return await self._keep(contact_id, name, request.preset, request.expires, addresses, None)
 
     async def _keep(
@@ -142,24 +148,35 @@ class Machines:
         if expires_at is not None and expires_at <= time.time():
             raise Refused("a pairing cannot expire in the past")
         known = self._book.get(contact_id)
-        wanted = known.name if known and known.kind == "machine" else name
-        wanted = wanted if is_name(wanted) else default_name(wanted)
-        wanted = f"{wanted}-1" if wanted == LOCAL_NAME else wanted
-        contact = Contact(
-            contact_id,
-            self._book.free_name(wanted, contact_id),
-            "machine",
-            frozenset(PRESETS[preset]),
-            known.created_at if known else time.time(),
-            expires_at=expires_at,
-            addresses=addresses or (known.addresses if known else ()),
-            version=version,
-        )
-        await self._book.put(contact)
+        if known is not None and known.kind != "machine":
+            raise BadRequest(f"that is the key of {known.name}, a phone; revoke it first")
+        async with self._naming:
+            wanted = known.name if known else name
+            wanted = wanted if is_name(wanted) else default_name(wanted)
+            contact = Contact(
+                contact_id,
+                self._book.free_name(wanted, contact_id, self._ours()),
+                "machine",
+                frozenset(PRESETS[preset]),
+                known.created_at if known else time.time(),
+                last_seen=known.last_seen if known else None,
+                expires_at=expires_at,
+                # What we know of how to reach each other stays true with the key.
+                relay_client=known.relay_client if known else None,
+                addresses=addresses or (known.addresses if known else ()),
+                relay_url=known.relay_url if known else None,
+                relay_bearer=known.relay_bearer if known else None,
+                version=version or (known.version if known else None),
+            )
+            await self._book.put(contact)
         self._door.presence.cut(contact_id)  # an older connection may still have other grants
         _log.info("paired with %s (%s)", contact.name, contact.id[:8])
         self._events.publish(PeerPaired(contact.id, contact.name))
         return self._info(contact)
+
+    def _ours(self) -> frozenset[str]:
+        """Return what no other machine may be called here: it is what this one is called."""
+        return frozenset((LOCAL_NAME, self._door.identity.name))
 
     async def remove(self, reference: str) -> PeerInfo:
         """Forget a machine and cut it off at once."""
@@ -181,27 +198,17 @@ class Machines:
                 "a machine's name has letters, digits, dots, dashes and underscores, and begins"
                 " with a letter or digit"
             )
-        if self._book.free_name(name, contact.id) != name:
-            raise BadRequest(f"another contact is called {name!r} already")
-        return await self._change(contact, lambda current: attrs.evolve(current, name=name))
+        async with self._naming:
+            if name in self._ours():
+                raise BadRequest(f"{name!r} is what this machine is called")
+            if self._book.free_name(name, contact.id) != name:
+                raise BadRequest(f"another contact is called {name!r} already")
+            return await self._change(contact, lambda current: attrs.evolve(current, name=name))
 
     async def grant(self, request: GrantPeer) -> PeerInfo:
         """Change what a machine may do; its connections are made anew."""
         contact = self._book.find(request.peer, "machine")
-
-        def change(current: Contact) -> Contact:
-            preset = request.preset
-            grants = current.grants if preset is None else frozenset(PRESETS[preset])
-            grants = (grants | frozenset(request.add)) - frozenset(request.remove)
-            return attrs.evolve(
-                current,
-                grants=grants,
-                expires_at=current.expires_at if request.expires is None else request.expires,
-                # Who may not even wish it any more is asked about anew, should it wish it again.
-                auto_approve=current.auto_approve and "approve" in grants,
-            )
-
-        info = await self._change(contact, change)
+        info = await self._change(contact, lambda current: granted(current, request))
         self._door.presence.cut(contact.id)
         return info
 
@@ -226,3 +233,13 @@ class Machines:
             version=contact.version,
             round_trip=None if way is None else way.round_trip,
         )
+
+
+def _name_of(address: str | None, contact_id: PeerId) -> str:
+    """Return what to call a machine of which its user has told but where it is."""
+    host = "" if address is None else parse_address(address)[0]
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host.split(".")[0] or f"machine-{contact_id[:4]}"
+    return f"machine-{contact_id[:4]}"

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from loopsy_core.home import AuditLog, Identity, PeerId
     from loopsy_core.links import Answerer, Asked
     from loopsy_core.links.relay import PhoneChannel
+    from loopsy_core.links.tcp import Caller
     from loopsy_core.sessions import HostLink
 
     from .door import Proven
@@ -197,9 +198,14 @@ class Node:
             channel, asker, kind="relay", opener=client is None, address_at=lambda _: None
         )
 
-    async def serve_lan(self, channel: Channel, address: str) -> None:
+    async def serve_lan(self, caller: Caller) -> None:
         """Answer whoever calls directly, once it has shown who it is."""
-        await self.door.serve(channel, address, partial(self._serve_lan, address), self._pair_lan)
+
+        async def pair(channel: Channel, first: bytes) -> None:
+            await self.pairing.called(channel, first, caller.known)
+
+        let_in = partial(self._serve_lan, caller.address)
+        await self.door.serve(caller, caller.address, let_in, pair, caller.known)
 
     async def _serve_lan(self, address: str, channel: Channel, asker: Asker) -> None:
         assert asker.contact is not None
@@ -214,9 +220,6 @@ class Node:
             opener=False,
             address_at=lambda port: f"{host}:{port}",
         )
-
-    async def _pair_lan(self, channel: Channel, first: bytes) -> None:
-        await self.pairing.called(channel, first)
 
     async def serve_called(self, channel: Channel, asker: Asker, address: str) -> None:
         """Talk with a machine that we have called at `address`."""

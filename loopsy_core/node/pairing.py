@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 import trio
 
-from loopsy_core.errors import Gone, ProtocolViolation, Refused
+from loopsy_core.errors import (
+    BadRequest,
+    Gone,
+    LoopsyError,
+    Misconfigured,
+    ProtocolViolation,
+    Refused,
+)
 from loopsy_core.home import peer_id
 from loopsy_core.kit import one_error
 from loopsy_core.links import Channel, SealedChannel
@@ -28,6 +36,7 @@ from loopsy_core.wire import (
     Unreadable,
     Verdict,
     call_with_code,
+    check_protocol,
     decode,
     encode,
     read_verdict,
@@ -49,8 +58,16 @@ STEPS: Final = 10.0
 COMPARING: Final = 180.0
 """Seconds that two people may take to compare six digits."""
 _REFUSED: Final = (
-    "the machine there refuses: the code is wrong, or no invitation is open"
-    " (`loopsy pair` on that machine makes one)"
+    "the machine there refuses: the code is wrong, or no invitation is open (`loopsy pair` on that"
+    " machine makes one), or somebody else is being paired there"
+)
+_BURNT: Final = (
+    "the invitation is burnt: too many wrong codes were tried, or a caller with the right one broke"
+    " off. `loopsy pair` opens another, with another code"
+)
+_LOST_LATE: Final = (
+    "the other machine was lost before it told what its user says: it may know this one now, but"
+    " not the other way round. Pair again"
 )
 
 _log = logging.getLogger("loopsy.pairing")
@@ -74,6 +91,10 @@ class _Meeting:
         self.over = trio.Event()
 
 
+_Heard: TypeAlias = _Meeting | LoopsyError | None
+"""What whoever shows the invitation hears: a caller, why there will be none, or of a spent try."""
+
+
 class Pairing:
     """The invitation of this node, and its calls to others'."""
 
@@ -81,7 +102,7 @@ class Pairing:
         """Introduce ourselves as `door` does."""
         self._door = door
         self._invitations = Invitations()
-        self._to_host: trio.MemorySendChannel[_Meeting] | None = None
+        self._to_host: trio.MemorySendChannel[_Heard] | None = None
 
     # The invitation is ours.
 
@@ -99,78 +120,115 @@ class Pairing:
             preset=request.preset,
             pairing_expires_at=request.expires,
         )
-        self._to_host, callers = trio.open_memory_channel[_Meeting](0)
+        self._to_host, callers = trio.open_memory_channel[_Heard](0)
         try:
-            with trio.move_on_after(request.ttl):
-                while True:
-                    await asked.send_item(
-                        Invited(invitation.code, list(addresses()), invitation.ends_at)
+            while True:
+                await asked.send_item(
+                    Invited(
+                        invitation.code,
+                        list(addresses()),
+                        invitation.ends_at,
+                        invitation.tries_left,
                     )
-                    if (compared := await self._meet(asked, invitation, callers)) is not None:
-                        return Met(compared, None)
-            raise Refused("nobody came in time; `loopsy pair` opens another invitation")
+                )
+                meeting = await self._wait_for_caller(invitation, callers)
+                if meeting and await self._compare(asked, invitation, meeting):
+                    return Met(meeting.compared, None)
         finally:
             self._invitations.close(invitation)
             self._to_host.close()
             callers.close()
 
-    async def _meet(
-        self,
-        asked: Asked,
-        invitation: Invitation,
-        callers: trio.MemoryReceiveChannel[_Meeting],
-    ) -> Compared | None:
-        """Wait for a caller and compare; None when it was lost on the way."""
-        try:
-            meeting = await callers.receive()
-        except trio.EndOfChannel:
-            raise Refused("the invitation is burnt: too many wrong codes were tried") from None
+    async def _wait_for_caller(
+        self, invitation: Invitation, callers: trio.MemoryReceiveChannel[_Heard]
+    ) -> _Meeting | None:
+        """Wait for one that knows the code; None when a try was spent instead.
+
+        Only this has an end: no comparison is cut short by the invitation's.
+        """
+        with trio.move_on_after(max(0.0, invitation.ends_at - time.time())):
+            try:
+                heard = await callers.receive()
+            except trio.EndOfChannel:
+                raise Refused(_BURNT) from None
+            if isinstance(heard, LoopsyError):
+                raise heard
+            return heard
+        raise Refused("nobody came in time; `loopsy pair` opens another invitation")
+
+    async def _compare(self, asked: Asked, invitation: Invitation, meeting: _Meeting) -> bool:
+        """Have our user compare; False when the caller was lost on the way."""
         try:
             await _compare(asked, meeting.compared, meeting.line)
         except Gone as error:
             _log.info("a machine that would pair was lost: %s", error)
             self._invitations.give_back(invitation)
-            self._look_for_burnt()
-            return None
+            self._tell_of_try()
+            return False
         finally:
             meeting.over.set()
-        return meeting.compared
+        return True
 
-    async def called(self, channel: Channel, first: bytes) -> None:
-        """Take a stranger's call; one that does not know the code is refused without a word."""
-        with trio.fail_after(STEPS):
-            stranger = Called.parse(first)
-            invitation = self._invitations.take(stranger, time.time())
-            if invitation is None or self._to_host is None:
-                self._look_for_burnt()
-                raise Refused("no invitation, or a wrong code")
-            try:
-                meeting = await self._answer(channel, stranger)
-                await self._to_host.send(meeting)
-            except BaseException:
+    async def called(self, channel: Channel, first: bytes, known: Callable[[], None]) -> None:
+        """Take a stranger's call; one that does not know the code is refused without a word.
+
+        `known` is called once the stranger is not one any more, but somebody to be compared.
+        """
+        stranger = Called.parse(first)
+        invitation, to_host = self._invitations.take(stranger, time.time()), self._to_host
+        if invitation is None or to_host is None:
+            self._tell_of_try()
+            raise Refused("no invitation, or a wrong code")
+        handed: _Meeting | None = None
+        try:
+            with trio.move_on_after(STEPS):
+                meeting = await self._answer(channel, stranger, invitation)
+                known()
+                await to_host.send(meeting)
+                handed = meeting
+        except Misconfigured as error:  # it speaks another protocol: our user is to know
+            self._tell(error)
+            raise
+        except (Unreadable, trio.BrokenResourceError, trio.ClosedResourceError):
+            raise Refused("the caller is not who began the call, or comes too late") from None
+        finally:
+            if handed is None:
                 self._invitations.give_back(invitation)
-                self._look_for_burnt()
-                raise
-        await meeting.over.wait()
+                self._tell_of_try()
+        if handed is None:
+            raise Refused("a caller with the code does not go on")
+        await handed.over.wait()
 
-    def _look_for_burnt(self) -> None:
-        """Tell whoever shows the invitation when its last try was spent."""
-        if self._to_host is not None and not self._invitations.open:
+    def _tell_of_try(self) -> None:
+        """Tell whoever shows the invitation that a try was spent, be it the last one."""
+        if self._invitations.open:
+            self._tell(None)
+        elif self._to_host is not None:
             self._to_host.close()
 
-    async def _answer(self, channel: Channel, stranger: Called) -> _Meeting:
+    def _tell(self, heard: _Heard) -> None:
+        if self._to_host is not None:
+            # Whoever does not wait is comparing, or has gone: then it is of no interest.
+            with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+                self._to_host.send_nowait(heard)
+
+    async def _answer(self, channel: Channel, stranger: Called, invitation: Invitation) -> _Meeting:
         door = self._door
         line = _OneByOne(channel)
         answering = stranger.answer(door.identity.private, door.introduction)
         await line.send([answering.second_message])
-        try:
-            introduced = answering.hear((await line.receive())[0])
-        except Unreadable:
-            raise Refused("the caller is not who began the call") from None
+        introduced = answering.hear((await line.receive())[0])
+        check_protocol(introduced.established.introduction)
         sealed = SealedChannel(line, introduced.established.connection)
         committed = introduced.hear((await sealed.receive())[0])
-        await sealed.send([committed.nonce])
-        return _Meeting(committed.hear((await sealed.receive())[0]), sealed)
+        try:
+            await sealed.send([committed.nonce])
+            return _Meeting(committed.hear((await sealed.receive())[0]), sealed)
+        except BaseException:
+            # With our nonce the caller knows the number before our user does. One that does not
+            # like it and goes must not get another, or it would have five chances, unseen.
+            self._invitations.burn(invitation)
+            raise
 
     # The invitation is theirs.
 
@@ -191,10 +249,13 @@ class Pairing:
                     second = (await line.receive())[0]
                     met = calling.hear(second, self._door.introduction)
                 except Gone:
-                    raise Refused(_REFUSED) from None
+                    raise Refused(_REFUSED, reason="code") from None
                 except (Unreadable, ProtocolViolation):
                     raise Refused(f"whoever answers at {host} is no Loopsy node") from None
-                await line.send([met.third_message])
+                if met.established.remote == self._door.identity.public:
+                    raise BadRequest("that is this machine itself; run it on the other one")
+                await line.send([met.third_message])  # it tells the other side our protocol, too
+                check_protocol(met.established.introduction)
                 sealed = SealedChannel(line, met.established.connection)
                 await sealed.send([met.commitment])
                 compared = met.hear((await sealed.receive())[0])
@@ -235,8 +296,9 @@ async def _compare(asked: Asked, compared: Compared, line: Channel) -> None:
     user is lost before.
     """
     remote = compared.established
+    remote_id = peer_id(remote.remote)
     name = "".join(c for c in remote.introduction.name if c.isprintable()).strip()
-    await asked.send_item(Comparing(peer_id(remote.remote), name, compared.number))
+    await asked.send_item(Comparing(remote_id, name or remote_id[:8], compared.number))
     words: dict[str, bool] = {}
 
     async def ours() -> None:
@@ -249,13 +311,23 @@ async def _compare(asked: Asked, compared: Compared, line: Channel) -> None:
             raise Refused("you said that the numbers differ: the machines are not paired")
 
     async def theirs() -> None:
-        words["theirs"] = read_verdict((await line.receive())[0])
+        try:
+            words["theirs"] = read_verdict((await line.receive())[0])
+        except Gone:
+            if words.get("ours") is False:
+                return  # they have gone because of it
+            raise
         if not words["theirs"]:
             raise Refused("the user there said that the numbers differ: not paired")
 
-    with trio.move_on_after(COMPARING), one_error():
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ours)
-            nursery.start_soon(theirs)
+    try:
+        with trio.move_on_after(COMPARING), one_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ours)
+                nursery.start_soon(theirs)
+    except Gone:
+        if words.get("ours"):
+            raise Gone(_LOST_LATE) from None
+        raise
     if words != {"ours": True, "theirs": True}:
         raise Refused("nobody has said in time that the numbers are the same: not paired")

@@ -7,9 +7,10 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
-from loopsy_core.errors import ProtocolViolation, Refused
+from loopsy_core.errors import BadRequest, NotFound, ProtocolViolation, Refused
 from loopsy_core.peers import Contact, Offer, Offers
 from loopsy_core.wire import (
     PRESETS,
@@ -22,15 +23,19 @@ from loopsy_core.wire import (
     PhoneRevoked,
     Unreadable,
     WrongCode,
+    clean_name,
 )
 
 from .door import FIRST_WORDS, Proven
+from .grants import granted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loopsy_core.home import PeerId
     from loopsy_core.kit import Broadcast
     from loopsy_core.links import Channel
-    from loopsy_core.wire import Event, OfferPairing
+    from loopsy_core.wire import Event, GrantPhone, OfferPairing, RenamePhone
 
     from .door import Door
     from .relaying import Relaying
@@ -139,6 +144,27 @@ class Phones:
         _log.info("revoked phone %s (%s)", contact.name, contact.id[:8])
         if contact.relay_client is not None:
             await relaying.forget_client(contact.relay_client, contact.name)
+
+    async def rename(self, request: RenamePhone) -> PhoneInfo:
+        """Call a phone something else here."""
+        contact = self._book.find(request.phone, "phone")
+        name = clean_name(request.name, "phone")
+        if self._book.free_name(name, contact.id) != name:
+            raise BadRequest(f"another contact is called {name!r} already")
+        return await self._change(contact, lambda current: attrs.evolve(current, name=name))
+
+    async def grant(self, request: GrantPhone) -> PhoneInfo:
+        """Change what a phone may do; its connections are made anew."""
+        contact = self._book.find(request.phone, "phone")
+        info = await self._change(contact, lambda current: granted(current, request))
+        self._door.presence.cut(contact.id)
+        return info
+
+    async def _change(self, contact: Contact, change: Callable[[Contact], Contact]) -> PhoneInfo:
+        changed = await self._book.change(contact, change)
+        if changed is None:
+            raise NotFound(f"{contact.name} was revoked, or has paired anew; nothing was changed")
+        return self._info(changed)
 
     def _info(self, contact: Contact) -> PhoneInfo:
         return PhoneInfo(

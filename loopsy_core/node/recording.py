@@ -1,4 +1,4 @@
-"""Recording each request in the audit log, once, when it has ended."""
+"""One request on its way: checked and counted when it begins, recorded once when it has ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from loopsy_core.errors import LoopsyError
+from loopsy_core.errors import BadRequest, LoopsyError
 from loopsy_core.wire import Hello, decode
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loopsy_core.wire import Operation
 
     from .grants import Asker
+    from .limits import Limits
 
 __all__ = ["Request"]
 
@@ -30,17 +31,36 @@ class Request:
     """One request on its way; whatever comes of it, `end` is told."""
 
     def __init__(
-        self, log: AuditLog, asker: Asker, asked: Asked, operation: type[Operation[object]]
+        self,
+        log: AuditLog,
+        limits: Limits,
+        asker: Asker,
+        asked: Asked,
+        operation: type[Operation[object]] | None,
     ) -> None:
-        """Begin to count its time."""
+        """Begin to count its time; None is what nobody here has heard of."""
         self._log = log
+        self._limits = limits
         self._asker = asker
         self._asked = asked
         self._operation = operation
+        self._counted = False
         self._began = perf_counter()
+
+    def begin(self) -> None:
+        """Raise `BadRequest`, `Refused` or `Busy` unless the asker may ask this, here and now."""
+        if self._operation is None:
+            raise BadRequest(f"this version of Loopsy does not know {self._asked.op!r}")
+        self._asker.check(self._operation)
+        self._limits.check(self._asker, self._operation)
+        self._limits.begin(self._asker)
+        self._counted = True
 
     def end(self, result: str) -> None:
         """Write the line: `result` is "ok", the code of an error, or "left"."""
+        if self._counted:
+            self._counted = False
+            self._limits.end(self._asker)
         if self._asked.op in _UNRECORDED:
             return
         self._log.note(
@@ -59,8 +79,8 @@ class Request:
         self.end(_code(error))
 
 
-def _about(operation: type[Operation[object]], params: msgspec.Raw) -> str | None:
-    if operation.about is None:
+def _about(operation: type[Operation[object]] | None, params: msgspec.Raw) -> str | None:
+    if operation is None or operation.about is None:
         return None
     try:
         value = decode(params, dict).get(operation.about)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from loopsy_core.capabilities import Jobs
-from loopsy_core.errors import BadRequest, Busy, Gone, NotFound, Refused
+from loopsy_core.errors import Busy, Gone, NotFound, Refused
 from loopsy_core.kit import Missed
 from loopsy_core.links import PASSED_ON, Asked
 from loopsy_core.wire import (
@@ -33,6 +33,7 @@ from loopsy_core.wire import (
     Forget,
     GetContext,
     GrantPeer,
+    GrantPhone,
     Hello,
     HelloReply,
     HostHello,
@@ -58,6 +59,7 @@ from loopsy_core.wire import (
     RemovePeer,
     RemoveSession,
     RenamePeer,
+    RenamePhone,
     RenameSession,
     ResizeSession,
     RevokePhone,
@@ -120,13 +122,9 @@ class Router:
 
     async def answer(self, asker: Asker, host: HostLink, asked: Asked) -> object:
         """Act on one request of `asker`, who reaches sessions by `host`; return the reply."""
-        operation = OPERATIONS.get(asked.op)
-        if operation is None:
-            raise BadRequest(f"this version of Loopsy does not know {asked.op!r}")
-        request = Request(self._log, asker, asked, operation)
+        request = Request(self._log, self._limits, asker, asked, OPERATIONS.get(asked.op))
         try:
-            asker.check(operation)
-            self._limits.check(asker, operation)
+            request.begin()
             reply = await self._route(asker, host, asked, request)
         except BaseException as error:
             request.fail(error)
@@ -245,6 +243,13 @@ class Router:
                 revoked = await node.phones.revoke(phone, node.relaying)
                 node.jobs.cancel_all_of(revoked.id)
                 return revoked
+            case RenamePhone.op:
+                return await node.phones.rename(decode(asked.params, RenamePhone))
+            case GrantPhone.op:
+                phone_info = await node.phones.grant(decode(asked.params, GrantPhone))
+                if RunJob.grant not in phone_info.grants:
+                    node.jobs.cancel_all_of(phone_info.id)
+                return phone_info
             case Forget.op:
                 if asker.contact is None:
                     raise Refused("only a paired phone can ask to be forgotten")

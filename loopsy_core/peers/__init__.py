@@ -6,7 +6,7 @@ from .book import MIGRATIONS, Book, Contact, open_book
 from .invitation import Invitation, Invitations
 from .pairing import Offer, Offers
 from .presence import Presence, Visit
-from .ways import Way, Ways
+from .ways import Way, WayKind, Ways
 
 __all__ = [
     "MIGRATIONS",
@@ -19,6 +19,7 @@ __all__ = [
     "Presence",
     "Visit",
     "Way",
+    "WayKind",
     "Ways",
     "open_book",
 ]

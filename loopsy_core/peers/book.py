@@ -165,9 +165,15 @@ class Book:
             self._changed()
             return changed
 
-    def free_name(self, wanted: str, contact_id: PeerId) -> str:
-        """Return `wanted`, with a number behind it where another contact is called so."""
+    def free_name(
+        self, wanted: str, contact_id: PeerId, reserved: frozenset[str] = frozenset()
+    ) -> str:
+        """Return `wanted`, with a number behind it where another contact is called so.
+
+        Nor is it one of `reserved`.
+        """
         taken = {contact.name for contact in self._contacts.values() if contact.id != contact_id}
+        taken |= reserved
         name, number = wanted, 1
         while name in taken:
             number += 1

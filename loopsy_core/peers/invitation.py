@@ -67,6 +67,11 @@ class Invitations:
         invitation.taken = True
         return invitation
 
+    def burn(self, invitation: Invitation) -> None:
+        """End the invitation, however many tries are left: somebody plays with it."""
+        invitation.tries_left = 0
+        self.give_back(invitation)
+
     def give_back(self, invitation: Invitation) -> None:
         """Let somebody else try, after a caller that knew the code did not come to be trusted."""
         invitation.taken = False

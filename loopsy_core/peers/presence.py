@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from loopsy_core.home import PeerId
 
 __all__ = ["Presence", "Visit"]
+
+MOST: Final = 32
+"""Connections of one contact at once; for one more the oldest ends, which the contact may well
+have lost."""
 
 
 @attrs.define
@@ -31,7 +35,7 @@ class Presence:
 
     def __init__(self) -> None:
         """Begin with nobody."""
-        self._scopes: dict[PeerId, set[trio.CancelScope]] = {}
+        self._scopes: dict[PeerId, dict[trio.CancelScope, None]] = {}  # the oldest first
 
     def connected(self, contact: PeerId) -> bool:
         """Whether the contact has a live connection."""
@@ -44,14 +48,18 @@ class Presence:
         The block is cancelled, and left quietly, when the contact is cut off.
         """
         scope = trio.CancelScope()
-        scopes = self._scopes.setdefault(contact, set())
+        scopes = self._scopes.setdefault(contact, {})
         visit = Visit(first=not scopes)
-        scopes.add(scope)
+        if len(scopes) >= MOST:
+            oldest = next(iter(scopes))
+            del scopes[oldest]
+            oldest.cancel()
+        scopes[scope] = None
         try:
             with scope:
                 yield visit
         finally:
-            scopes.discard(scope)
+            scopes.pop(scope, None)
             if not scopes and self._scopes.get(contact) is scopes:
                 del self._scopes[contact]
             # Those that were cut off have a set of their own, and one of them leaves it last.
@@ -59,7 +67,7 @@ class Presence:
 
     def cut(self, contact: PeerId) -> int:
         """End all connections of a contact, and only its; return how many there were."""
-        scopes = self._scopes.pop(contact, set())
+        scopes = self._scopes.pop(contact, {})
         for scope in scopes:
             scope.cancel()
         return len(scopes)

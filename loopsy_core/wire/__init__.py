@@ -108,8 +108,10 @@ if TYPE_CHECKING:
         Heard,
         Introduction,
         Knock,
+        check_protocol,
         greet,
         greet_with_offer,
+        write_introduction,
     )
     from .noise import Cipher, Handshake, Pattern, Unreadable
     from .pairing import CODE_DIGITS, SECRET_BYTES, PairLink, offer_id, pairing_key
@@ -128,8 +130,10 @@ _SEALING = {
     "Heard": "greeting",
     "Introduction": "greeting",
     "Knock": "greeting",
+    "check_protocol": "greeting",
     "greet": "greeting",
     "greet_with_offer": "greeting",
+    "write_introduction": "greeting",
     "Cipher": "noise",
     "Handshake": "noise",
     "Pattern": "noise",
@@ -225,6 +229,7 @@ __all__ = [
     "Viewers",
     "WrongCode",
     "call_with_code",
+    "check_protocol",
     "clean_name",
     "cost",
     "decode",
@@ -244,6 +249,7 @@ __all__ = [
     "pairing_key",
     "read_reply",
     "read_verdict",
+    "write_introduction",
     *_context,
     *_jobs,
     *_files,

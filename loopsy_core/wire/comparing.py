@@ -27,7 +27,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from loopsy_core.errors import BadRequest, ProtocolViolation
 
 from .codec import decode, encode
-from .greeting import PROLOGUE, Established, Introduction, establish, read_introduction
+from .greeting import (
+    PROLOGUE,
+    Established,
+    Introduction,
+    establish,
+    read_introduction,
+    write_introduction,
+)
 from .noise import KEY, Handshake, Pattern
 
 __all__ = [
@@ -84,7 +91,7 @@ class Calling:
     def hear(self, second_message: bytes, introduction: Introduction) -> Met:
         """Learn who answered; raises `Unreadable` for what is no answer to our call."""
         theirs = read_introduction(self._handshake.read(second_message))
-        third = self._handshake.write(encode(introduction))
+        third = self._handshake.write(write_introduction(introduction))
         nonce = secrets.token_bytes(NONCE)
         return Met(third, establish(self._handshake, theirs), nonce)
 
@@ -143,7 +150,7 @@ class Called:
         """Answer with our private key and name."""
         handshake = _handshake(static, initiator=False)
         handshake.read(self._noise)
-        return Answering(handshake.write(encode(introduction)), handshake)
+        return Answering(handshake.write(write_introduction(introduction)), handshake)
 
 
 @attrs.frozen

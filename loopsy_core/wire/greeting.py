@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import attrs
 import msgspec
 
-from loopsy_core.errors import BadRequest, ProtocolViolation
+from loopsy_core.errors import BadRequest, Misconfigured, ProtocolViolation
 
 from .codec import decode, encode
 from .noise import KEY, Handshake, Pattern, Unreadable
@@ -20,21 +20,29 @@ from .sealed import SealedConnection
 
 __all__ = [
     "PROLOGUE",
+    "PROTOCOL",
     "Established",
     "Greeting",
     "Heard",
     "Introduction",
     "Knock",
+    "check_protocol",
     "establish",
     "greet",
     "greet_with_offer",
     "read_introduction",
+    "write_introduction",
 ]
 
 PROLOGUE: Final = b"loopsy/1"
 OFFER_ID: Final = 16
 MAX_NAME: Final = 64
 """Characters of a name that a stranger gives us."""
+
+PROTOCOL: Final = 1
+"""The newest version of what is said inside that we speak."""
+OLDEST: Final = 1
+"""The oldest that we speak as well."""
 
 _FIRST_BYTE: Final = {Pattern.IK: 1, Pattern.IKpsk1: 2}
 
@@ -44,6 +52,10 @@ class Introduction(msgspec.Struct, frozen=True, array_like=True):
 
     name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
     version: Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+    protocol: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 1
+    """The newest version of what is said inside that it speaks."""
+    oldest: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 1
+    """The oldest that it speaks as well."""
 
 
 @attrs.frozen
@@ -100,7 +112,7 @@ def _greet(
         psk=psk,
     )
     try:
-        noise = handshake.write(encode(introduction))
+        noise = handshake.write(write_introduction(introduction))
     except Unreadable:
         raise BadRequest("that is not a node's key") from None
     return Greeting(bytes([_FIRST_BYTE[pattern]]) + offer + noise, handshake)
@@ -154,7 +166,7 @@ class Heard:
 
     def accept(self, introduction: Introduction) -> tuple[bytes, Established]:
         """Return the second message and the connection that it opens."""
-        second = self._handshake.write(encode(introduction))
+        second = self._handshake.write(write_introduction(introduction))
         return second, establish(self._handshake, self.introduction)
 
 
@@ -168,6 +180,29 @@ def read_introduction(payload: bytes) -> Introduction:
         return decode(payload, Introduction)
     except BadRequest as error:
         raise ProtocolViolation(f"the introduction is not one: {error}") from None
+
+
+def write_introduction(introduction: Introduction) -> bytes:
+    """Return the payload that introduces us; whoever speaks version 1 alone need not say so."""
+    if introduction.protocol == introduction.oldest == 1:
+        return encode((introduction.name, introduction.version))
+    return encode(introduction)
+
+
+def check_protocol(theirs: Introduction) -> None:
+    """Raise `Misconfigured`, saying what is to be done, unless both speak some version."""
+    if theirs.oldest <= PROTOCOL and theirs.protocol >= OLDEST:
+        return
+    name = "".join(c for c in theirs.name if c.isprintable()).strip() or "the machine there"
+    if theirs.oldest > PROTOCOL:
+        raise Misconfigured(
+            f"{name} speaks a newer protocol ({theirs.oldest}) than this machine ({PROTOCOL}):"
+            " update Loopsy here"
+        )
+    raise Misconfigured(
+        f"{name} speaks an older protocol ({theirs.protocol}) than this machine does ({OLDEST}):"
+        " update Loopsy there"
+    )
 
 
 def establish(handshake: Handshake, introduction: Introduction) -> Established:

@@ -92,6 +92,32 @@ def test_a_command_on_another_machine_and_its_record_there(
     assert [line["to"] for line in passed if line["op"] == "jobs.run"] == ["kai"]
 
 
+def test_the_record_is_followed_by_who_asked_and_since_when(
+    machines: tuple[CommandLine, CommandLine],
+) -> None:
+    kai, mac = machines
+    kai.run("exec", "local", "--", "true")
+    mac.run("exec", "kai", "--", "true")
+    following = kai.start("logs", "-f", "--actor", "mac", "--since", "1h", "--json")
+    assert following.stdout is not None
+    first = json.loads(following.stdout.readline())
+    while first["op"] != "jobs.run":
+        first = json.loads(following.stdout.readline())
+    kai.run("exec", "local", "--", "true")
+    mac.run("exec", "kai", "--", "sh", "-c", "exit 3", exit_code=3)
+    following_lines = iter(following.stdout.readline, "")
+    second = next(line for line in map(json.loads, following_lines) if line["op"] == "jobs.run")
+    assert {first["actor"], second["actor"]} == {"machine mac"}
+    assert first["at"] < second["at"]
+    mine = kai.say("logs", "--actor", "me")
+    assert mine.count("jobs.run") == 2
+    assert "machine mac" not in mine
+    assert kai.say("logs", "--actor", first["contact"][:8]).count("jobs.run") == 2
+    assert kai.say("logs", "--actor", "nobody") == ""
+    time.sleep(1.1)
+    assert kai.say("logs", "--since", "1s", "--actor", "mac") == ""
+
+
 def test_machines_that_are_not_there_are_named(machines: tuple[CommandLine, CommandLine]) -> None:
     kai, mac = machines
     assert "there is no machine 'pi'" in mac.complaint("exec", "pi", "--", "true", exit_code=5)

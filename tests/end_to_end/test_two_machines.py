@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 
+from bench._figures import resident
 from tests.cli.command_line import CommandLine
 from tests.networks import LAN, OUTSIDE, Networks, open_networks
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from tests.cli.command_line import Screen
 
+ROOT: Final = Path(__file__).parents[2]
 PORT: Final = 19533
 RELAY: Final = f"http://{OUTSIDE}:19534"
 SLOWLY: Final = 30.0
@@ -129,3 +133,66 @@ def test_two_users_pair_two_machines_which_find_each_other_whatever_is_cut(
         mac.wait_for("lan")
     finally:
         outside.close()
+
+
+def trust(kai: Machine, mac: Machine) -> None:
+    """Have both trust the other's key; where it is they find out."""
+    here, there = (
+        cast("dict[str, str]", machine.loopsy.json("status"))["node_id"] for machine in (kai, mac)
+    )
+    kai.loopsy.run("peers", "add", "192.0.2.1", "--key", there, "--name", "mac")
+    mac.loopsy.run("peers", "add", "192.0.2.1", "--key", here, "--name", "kai")
+
+
+def log_of(machine: Machine) -> str:
+    return machine.loopsy.home.node_log.read_text(encoding="utf-8", errors="replace")
+
+
+def test_machines_that_start_without_a_network_find_each_other_once_there_is_one(
+    networks: Networks, kai: Machine, mac: Machine
+) -> None:
+    for name in ("kai", "mac"):
+        for link in ("lan", "wan"):
+            networks.ip(name, "link", "set", link, "down")
+    kai.loopsy.run("start", "--lan")
+    mac.loopsy.run("start", "--lan")
+    trust(kai, mac)
+    assert mac.peer()["way"] is None
+    for name in ("kai", "mac"):
+        networks.ip(name, "link", "set", "lan", "up")
+    mac.wait_for("lan")
+    kai.wait_for("lan")
+    for machine in (kai, mac):
+        assert "Traceback" not in log_of(machine)
+
+
+def test_a_flood_of_announcements_harms_nobody(
+    networks: Networks, kai: Machine, mac: Machine
+) -> None:
+    kai.loopsy.run("start", "--lan")
+    mac.loopsy.run("start", "--lan")
+    trust(kai, mac)
+    mac.wait_for("lan")
+    status = cast("dict[str, str]", mac.loopsy.json("status"))
+    pid = int(mac.loopsy.home.node_lock.read_text(encoding="ascii"))
+    before = resident(pid)
+    flood = [sys.executable, "-m", "tests.end_to_end.mdns_flood"]
+    seconds = 6
+    with subprocess.Popen(
+        [*networks.inside("mac"), *flood, LAN["mac"], str(seconds), status["node_id"]],
+        cwd=ROOT,
+    ) as process:
+        kai.loopsy.run("restart")  # so that it has to be found again in the midst of it
+        waits = []
+        while process.poll() is None:
+            began = time.monotonic()
+            mac.peer()
+            waits.append(time.monotonic() - began)
+    assert process.returncode == 0
+    assert max(waits) < 3, waits
+    assert mac.wait_for("lan") < 6
+    kai.wait_for("lan")
+    assert resident(pid) - before < 60 << 20
+    for machine in (kai, mac):
+        assert "Traceback" not in log_of(machine)
+        assert len(log_of(machine).splitlines()) < 60, log_of(machine)

@@ -32,6 +32,7 @@ from loopsy_core.wire import (
     encode,
     offer_id,
     pairing_key,
+    write_introduction,
 )
 from loopsy_core.wire.sealed import REKEY_EVERY
 
@@ -82,9 +83,9 @@ def greetings() -> dict[str, object]:
             psk=psk,
             ephemeral=_key("node ephemeral"),
         )
-        first = phone.write(encode(Introduction("Phone", "0.1.0")))
+        first = phone.write(write_introduction(Introduction("Phone", "0.1.0")))
         answering.read(first)
-        second = answering.write(encode(Introduction("kai", "0.1.0")))
+        second = answering.write(write_introduction(Introduction("kai", "0.1.0")))
         phone.read(second)
         to_node = SealedConnection(*phone.split()).seal(b"hello, node")
         to_phone = SealedConnection(*answering.split()).seal(b"hello, phone")

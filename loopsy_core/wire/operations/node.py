@@ -44,14 +44,14 @@ class HelloReply(msgspec.Struct, frozen=True):
     """Who answers, and what the asker may do there."""
 
     node_id: str
-    name: str
-    version: str
+    name: Annotated[str, msgspec.Meta(max_length=64)]
+    version: Annotated[str, msgspec.Meta(max_length=64)]
     grants: list[str]
     contact: str
     """The asker's own id, or "local"."""
-    port: int | None = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] | None = None
     """Where it listens for machines; None when it does not."""
-    relay: str | None = None
+    relay: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
     """The relay by which it can be reached, if there is one."""
 
 

@@ -80,6 +80,8 @@ class Invited(msgspec.Struct, frozen=True, tag_field="type", tag="invited"):
     addresses: list[str]
     """Where this machine can be reached; empty unless it listens on the LAN."""
     expires_at: float
+    tries_left: int = 5
+    """How many wrong codes end it."""
 
 
 class Comparing(msgspec.Struct, frozen=True, tag_field="type", tag="comparing"):
@@ -109,9 +111,10 @@ class Confirm(msgspec.Struct, frozen=True, tag_field="type", tag="confirm"):
 class InvitePeer(Operation[PeerInfo], frozen=True, kw_only=True):
     """Let one machine pair with this one, as one whose user knows the code.
 
-    The stream: `Invited`, then `Comparing` once it has come (again for another caller, if that
-    one is lost). The asker sends `Confirm`; the answer comes once both users have said yes. A
-    caller that fails costs a try of five, and the last one burns the invitation.
+    The stream: `Invited`, again after each try that was spent, and `Comparing` once the machine
+    has come (again for another caller, if that one is lost). The asker sends `Confirm`; the
+    answer comes once both users have said yes. A caller that fails costs a try of five, and the
+    last one burns the invitation.
     """
 
     op = "peers.invite"
@@ -133,6 +136,7 @@ class JoinPeer(Operation[PeerInfo], frozen=True, kw_only=True):
     op = "peers.join"
     grant = "admin"
     reply = PeerInfo
+    about = "address"
 
     address: Address
     code: Annotated[str, msgspec.Meta(max_length=16)]
@@ -146,6 +150,7 @@ class AddPeer(Operation[PeerInfo], frozen=True, kw_only=True):
     op = "peers.add"
     grant = "admin"
     reply = PeerInfo
+    about = "address"
 
     address: Address | None
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -191,12 +196,14 @@ class GrantPeer(Operation[PeerInfo], frozen=True, kw_only=True):
     add: list[Grant] = msgspec.field(default_factory=list)
     remove: list[Grant] = msgspec.field(default_factory=list)
     expires: When | None = None
+    lasting: bool = False
+    """It shall not expire, whatever was said before."""
 
 
 class Pass(msgspec.Struct, frozen=True):
     """A way to a node through its relay; the token is used once, and soon."""
 
-    url: str | None
+    url: Annotated[str, msgspec.Meta(max_length=2048)] | None
     """None when the node uses no relay."""
     token: Annotated[str, msgspec.Meta(max_length=512)] | None = None
 
@@ -207,3 +214,4 @@ class AskPass(Operation[Pass], frozen=True, kw_only=True):
     op = "peers.pass"
     grant = "view"
     reply = Pass
+    limited_as = "context"  # each costs a request to the relay

@@ -6,17 +6,19 @@ from typing import Annotated
 
 import msgspec
 
-from ..grants import Preset
-from ..operation import Operation, Reference
+from ..grants import Grant, Preset
+from ..operation import Name, Operation, Reference
 from .node import Nothing
 
 __all__ = [
     "Forget",
+    "GrantPhone",
     "ListPhones",
     "OfferPairing",
     "PairingOffer",
     "PhoneInfo",
     "PhoneList",
+    "RenamePhone",
     "RevokePhone",
 ]
 
@@ -58,6 +60,36 @@ class RevokePhone(Operation[PhoneInfo], frozen=True, kw_only=True):
     about = "phone"
 
     phone: Reference
+
+
+class RenamePhone(Operation[PhoneInfo], frozen=True, kw_only=True):
+    """Call a phone something else here."""
+
+    op = "phones.rename"
+    grant = "admin"
+    reply = PhoneInfo
+    about = "phone"
+
+    phone: Reference
+    name: Name
+
+
+class GrantPhone(Operation[PhoneInfo], frozen=True, kw_only=True):
+    """Change what a phone may do here, and until when; its connections are made anew."""
+
+    op = "phones.grant"
+    grant = "admin"
+    reply = PhoneInfo
+    about = "phone"
+
+    phone: Reference
+    preset: Preset | None = None
+    """Begin from this bundle; without it, from what it may do already."""
+    add: list[Grant] = msgspec.field(default_factory=list)
+    remove: list[Grant] = msgspec.field(default_factory=list)
+    expires: Annotated[float, msgspec.Meta(gt=0, le=3.2e9)] | None = None
+    lasting: bool = False
+    """It shall not expire, whatever was said before."""
 
 
 class PairingOffer(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from itertools import islice
@@ -111,3 +112,49 @@ def test_following_goes_on_with_new_lines_and_new_files(
         note(log, "three")
         reader.join(10)
     assert seen == ["one", "two", "three"]
+
+
+def test_half_a_line_that_a_full_disk_took_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    write = os.write
+    with open_audit_log(path) as log:
+        monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) // 2]))
+        note(log, "half")
+        monkeypatch.undo()
+        note(log, "after")
+    assert [line.where for line in read_audit_log(path)] == ["after"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_following_loses_nothing_of_a_file_that_was_put_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines come between two looks, at the end of one file and the beginning of the next."""
+    monkeypatch.setattr(audit, "MAX_FILE", 1000)
+    path = tmp_path / "audit.jsonl"
+    wrote = 3
+    with open_audit_log(path) as log:
+        for number in range(wrote):
+            note(log, f"session-{number}")
+
+        def look(_: float) -> None:
+            nonlocal wrote
+            for _ in range(3):
+                note(log, f"session-{wrote}")
+                wrote += 1
+
+        monkeypatch.setattr(audit.time, "sleep", look)
+        seen = [line.where for line in islice(follow_audit_log(path), 60)]
+    assert seen == [f"session-{number}" for number in range(60)]
+    assert (tmp_path / "audit.3.jsonl").exists()
+
+
+def test_following_begins_before_there_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    with open_audit_log(path) as log:
+        monkeypatch.setattr(audit.time, "sleep", lambda _: note(log, "first"))
+        assert next(follow_audit_log(path)).where == "first"

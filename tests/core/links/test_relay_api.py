@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -237,7 +237,7 @@ async def test_a_huge_reply_is_not_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_carries_no_secret_anywhere(status: int) -> None:
+async def test_a_redirect_leads_nowhere(status: int) -> None:
     with open_server() as elsewhere, open_server() as server:
         elsewhere.answers(200, REGISTERED)
         server.answers(status, b"", Location=f"{elsewhere.url}/api/v1/devices")
@@ -246,13 +246,10 @@ async def test_a_redirect_carries_no_secret_anywhere(status: int) -> None:
             lambda api: api.redeem("to.ken", "phone"),
             lambda api: api.unregister(),
         ):
-            with suppress(LoopsyError):  # to refuse it is as well
+            with pytest.raises(Gone, match=f"HTTP {status}"):
                 await request(RelayApi(server.url, "se.cret"))
     assert len(server.requests) == 3
-    for request in elsewhere.requests:
-        assert "Authorization" not in request.headers
-        assert b"to.ken" not in request.body
-        assert "se.cret" not in repr(request)
+    assert not elsewhere.requests  # not even without: a stranger may have named the relay
 
 
 async def test_where_nobody_listens_it_is_gone() -> None:

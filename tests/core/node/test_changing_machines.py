@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, cast
 import attrs
 import pytest
 import trio
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from trio.testing import wait_all_tasks_blocked
 
-from loopsy_core.errors import NotFound
-from loopsy_core.home import PeerId
+from loopsy_core.errors import BadRequest, NotFound, Refused
+from loopsy_core.home import Identity, PeerId, peer_id
 from loopsy_core.node.machines import Machines
 from loopsy_core.peers import Book, Contact, Presence
-from loopsy_core.wire import PRESETS, GrantPeer
+from loopsy_core.wire import PRESETS, AddPeer, GrantPeer
 from tests.core.node.phones_world import Recorded
 from tests.core.peers.test_book import SlowDatabase
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from loopsy_core.peers import Ways
 
 KAI = PeerId("k" * 52)
+
+
+def key_of(private: int) -> str:
+    """Return the id of the machine with that private key."""
+    key = X25519PrivateKey.from_private_bytes(bytes([private] * 32))
+    return peer_id(key.public_key().public_bytes_raw())
 
 
 class Nowhere:
@@ -46,6 +53,7 @@ class World:
         self.database = SlowDatabase()
         self.book = Book(self.database, [])  # type: ignore[arg-type]
         self.presence = Presence()
+        self.identity = Identity(bytes(32), bytes(32), "here")
         self.machines = Machines(
             cast("Door", self),
             cast("Ways", Nowhere()),
@@ -109,3 +117,57 @@ async def test_who_loses_the_grant_to_approve_loses_what_was_allowed_by_it() -> 
     await world.machines.grant(GrantPeer(peer="kai", remove=["approve"]))
     await world.machines.grant(GrantPeer(peer="kai", add=["approve"]))
     assert not world.kai().auto_approve
+
+
+async def test_two_machines_of_one_name_that_come_at_once_get_two() -> None:
+    world = World()
+    world.database.fast = False
+    async with trio.open_nursery() as nursery:
+        for private in (1, 2):
+            request = AddPeer(address=None, key=key_of(private), name="mini")
+            nursery.start_soon(world.machines.add, request)
+        await wait_all_tasks_blocked()
+        world.database.go_on()
+    assert sorted(each.name for each in world.book.all("machine")) == ["mini", "mini-2"]
+
+
+async def test_no_machine_is_called_as_this_one_is() -> None:
+    world = World()
+    keys = [key_of(private) for private in (1, 2, 3)]
+    names = [
+        (await world.machines.add(AddPeer(address=address, key=key, name=name))).name
+        for key, name, address in zip(
+            keys, ("here", "local", None), (None, None, "192.0.2.7:19533"), strict=True
+        )
+    ]
+    assert names == ["here-2", "local-2", f"machine-{keys[2][:4]}"]
+    for taken in ("here", "local", "local-2"):
+        with pytest.raises(BadRequest, match="called"):
+            await world.machines.rename("here-2", taken)
+
+
+async def test_pairing_anew_keeps_how_to_reach_each_other() -> None:
+    world = World()
+    key = key_of(1)
+    await world.machines.add(AddPeer(address="192.0.2.7", key=key, name="mini", preset="viewer"))
+    await world.book.note_way(
+        PeerId(key), relay=("https://relay.test", "bearer"), relay_client="c", version="1.0"
+    )
+    again = await world.machines.add(AddPeer(address=None, key=key))
+    assert (again.name, again.addresses) == ("mini", ["192.0.2.7:19533"])
+    assert "exec" in again.grants
+    contact = world.book.get(PeerId(key))
+    assert contact is not None
+    assert (contact.relay_url, contact.relay_bearer) == ("https://relay.test", "bearer")
+    assert (contact.relay_client, contact.version) == ("c", "1.0")
+
+
+async def test_an_end_is_moved_and_taken_away_but_not_into_the_past() -> None:
+    world = World()
+    await world.pair()
+    moved = await world.machines.grant(GrantPeer(peer="kai", expires=3e9))
+    assert moved.expires_at == 3e9
+    assert (await world.machines.grant(GrantPeer(peer="kai"))).expires_at == 3e9
+    assert (await world.machines.grant(GrantPeer(peer="kai", lasting=True))).expires_at is None
+    with pytest.raises(Refused, match="past"):
+        await world.machines.grant(GrantPeer(peer="kai", expires=1.0))

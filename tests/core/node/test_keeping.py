@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loopsy_core.client import Client
+    from tests.core.node.machines_world import Machine
 
 E = TypeVar("E")
 
@@ -198,3 +201,42 @@ async def test_the_relay_takes_over_and_gives_back(tmp_path: Path) -> None:
                     while (await first(events, PeerReached)).way != "lan":
                         pass
                     assert (await mac.client.peer("kai").status()).name == "kai"
+
+
+async def test_an_account_that_its_relay_forgot_is_made_anew_when_the_machine_is_met(
+    tmp_path: Path,
+) -> None:
+    with trio.fail_after(2 * PATIENCE), running_relay(tmp_path) as (relay, _):
+        async with open_machine(tmp_path, "mac", lan=False) as mac:
+            book = mac.node.door.book
+            async with open_machine(tmp_path, "kai") as kai:
+                await kai.client.ask(ConfigureRelay(url=relay))
+                await pair(kai, mac)
+                await eventually(lambda: book.all("machine")[0].relay_bearer is not None)
+                former = book.all("machine")[0]
+                fix_port(tmp_path, "kai", kai.node.port)
+                for phone in await relay_phones(kai):
+                    await kai.node.relaying.forget_client(phone, "mac")
+            async with open_machine(tmp_path, "kai", lan=False):
+                peer = await mac.peer(lambda peer: "by its relay" in (peer.problem or ""))
+                assert "does not know us any more" in (peer.problem or "")
+                await eventually(lambda: book.all("machine")[0].relay_bearer is None)
+            async with open_machine(tmp_path, "kai"):
+                await mac.peer(reached)
+                await eventually(lambda: book.all("machine")[0].relay_bearer is not None)
+                assert book.all("machine")[0].relay_bearer != former.relay_bearer
+            async with open_machine(tmp_path, "kai", lan=False):
+                await mac.peer(lambda peer: peer.way == "relay")
+
+
+async def relay_phones(machine: Machine) -> list[str]:
+    """Return the accounts at a machine's relay."""
+    api = machine.node.relaying.api()
+    request = urllib.request.Request(f"{api.url}/api/v1/phones")
+    request.add_header("Authorization", f"Bearer {api.secret}")
+
+    def fetch() -> list[str]:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            return [phone["id"] for phone in json.load(response)["phones"]]
+
+    return await trio.to_thread.run_sync(fetch)

@@ -222,6 +222,7 @@ async def test_machines_trust_keys_that_were_brought_by_hand(tmp_path: Path) -> 
             assert await mac.peer(lambda peer: "refuses us" in (peer.problem or ""))
             await kai.client.ask(AddPeer(address=None, key=mac.id, name="mac"))
             await mac.peer(reached)
+            await kai.peer(reached)
             assert (await kai.client.peer("mac").status()).name == "mac"
 
 

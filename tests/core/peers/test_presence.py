@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import trio
+import trio.testing
 
 from loopsy_core.home import PeerId
 from loopsy_core.peers import Presence
+from loopsy_core.peers.presence import MOST
 
 ANN, BOB = PeerId("a" * 52), PeerId("b" * 52)
 
@@ -68,3 +70,19 @@ async def test_a_contact_that_comes_back_while_it_is_cut_off_counts_anew() -> No
             assert said == ["old first", "old out"]
             assert presence.connected(ANN)  # the old one took nothing with it
         assert not presence.connected(ANN)
+
+
+async def test_of_too_many_connections_of_one_contact_the_oldest_ends() -> None:
+    presence = Presence()
+    said: list[str] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stay, presence, BOB, said, "bob")
+        for number in range(MOST + 2):
+            nursery.start_soon(stay, presence, ANN, said, f"ann {number:02}")
+            await trio.testing.wait_all_tasks_blocked()
+        assert [each for each in said if each.endswith("out")] == ["ann 00 out", "ann 01 out"]
+        assert presence.cut(ANN) == MOST
+        await trio.testing.wait_all_tasks_blocked()
+        assert not presence.connected(ANN)
+        assert presence.connected(BOB)
+        nursery.cancel_scope.cancel()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopsy_core.errors import BadRequest, ProtocolViolation
+from loopsy_core.errors import BadRequest, Misconfigured, ProtocolViolation
 from loopsy_core.wire import (
     Established,
     Greeting,
@@ -18,11 +18,13 @@ from loopsy_core.wire import (
     Knock,
     Pattern,
     Unreadable,
+    check_protocol,
     encode,
     greet,
     greet_with_offer,
     offer_id,
     pairing_key,
+    write_introduction,
 )
 from tests.core.wire.keys import LOW_ORDER, flips, key, public
 from tests.core.wire.values import values
@@ -269,8 +271,25 @@ def test_an_introduction_may_grow() -> None:
         static=key("phone"),
         remote_static=public("node"),
     )
-    heard = hear(b"\1" + handshake.write(encode(["Phone", "9.0.0", {"new": True}])))
-    assert heard.introduction == Introduction("Phone", "9.0.0")
+    heard = hear(b"\1" + handshake.write(encode(["Phone", "9.0.0", 2, 1, {"new": True}])))
+    assert heard.introduction == Introduction("Phone", "9.0.0", 2, 1)
+
+
+def test_who_speaks_version_1_alone_says_so_by_saying_nothing() -> None:
+    assert write_introduction(Introduction("kai", "1.0")) == encode(["kai", "1.0"])
+    assert write_introduction(Introduction("kai", "2.0", 2)) == encode(["kai", "2.0", 2, 1])
+
+
+@pytest.mark.parametrize(("newest", "oldest"), [(1, 1), (2, 1), (9, 1)])
+def test_who_speaks_our_version_too_is_welcome(newest: int, oldest: int) -> None:
+    check_protocol(Introduction("kai", "9.0", newest, oldest))
+
+
+def test_who_does_not_speak_our_version_is_told_in_a_sentence() -> None:
+    with pytest.raises(Misconfigured, match=r"^kai speaks a newer protocol \(2\) .*update .* here"):
+        check_protocol(Introduction("ka\x07i", "9.0", 3, 2))
+    with pytest.raises(Misconfigured, match="the machine there speaks a newer protocol"):
+        check_protocol(Introduction("\u202e\x07 ", "9.0", 3, 2))
 
 
 @bounded(200)
