@@ -72,7 +72,7 @@ class Client(FileCalls):
 
     def __init__(
         self,
-        conversation: Conversation,
+        conversation: Conversation | None,
         peer: str | None = None,
         *,
         again: Callable[[], Awaitable[Conversation]] | None = None,
@@ -80,7 +80,8 @@ class Client(FileCalls):
         """Ask over `conversation`; `open_client` makes one to this machine's node.
 
         What is asked goes to the machine `peer`, where that is not this one. `again` returns
-        another conversation when that was lost; without it, calls raise `Gone` from then on.
+        another conversation when that was lost, or there is none yet; without it, calls raise
+        `Gone` from then on.
         """
         self._conversation = conversation
         self._peer = peer
@@ -107,8 +108,10 @@ class Client(FileCalls):
             yield call
 
     async def _converse(self) -> Conversation:
-        if self._conversation.closed and self._again is not None:
+        if self._again is not None and (self._conversation is None or self._conversation.closed):
             self._conversation = await self._again()
+        if self._conversation is None:
+            raise Gone("there is no connection to the node")
         return self._conversation
 
     @property
@@ -346,13 +349,13 @@ class _Values(Generic[T]):
 
 
 @asynccontextmanager
-async def open_client(home: Home | None = None) -> AsyncGenerator[Client]:
+async def open_client(home: Home | None = None, *, later: bool = False) -> AsyncGenerator[Client]:
     """Connect to this machine's node, for as long as the block lasts.
 
     When the node goes away and comes back, the next call finds it again.
 
     `home` is the node's home: `LOOPSY_HOME` or `~/.loopsy` if not given. Raises `NoDaemon` when
-    no node runs there.
+    no node runs there; with `later` the first call connects, and it is that which raises.
     """
     home = home or Home.find()
 
@@ -364,7 +367,7 @@ async def open_client(home: Home | None = None) -> AsyncGenerator[Client]:
                 f"no node runs in {home.root}; `loopsy start` or `loopsy up` starts one"
             ) from None
 
-    async with _open(connect) as client:
+    async with _open(connect, later=later) as client:
         yield client
 
 
@@ -388,7 +391,9 @@ async def open_client_over(channel: Channel) -> AsyncGenerator[Client]:
 
 
 @asynccontextmanager
-async def _open(connect: Callable[[], Awaitable[Channel]]) -> AsyncGenerator[Client]:
+async def _open(
+    connect: Callable[[], Awaitable[Channel]], *, later: bool = False
+) -> AsyncGenerator[Client]:
     with one_error():
         async with open_line(connect) as line:
-            yield Client(await line.converse(), again=line.converse)
+            yield Client(None if later else await line.converse(), again=line.converse)
