@@ -76,6 +76,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "task cancel": ("Take a task back", "loopsy_cli.task:cancel"),
         "task watch": ("Tasks as they change", "loopsy_cli.task:watch"),
     },
+    "Agents": {
+        "mcp serve": ("Give an AI agent all your machines, over stdio", "loopsy_cli.mcp:serve"),
+    },
     "Phones": {
         "mobile pair": ("Show a QR and a code for a phone", "loopsy_cli.mobile:pair"),
         "phone list": ("Paired phones", "loopsy_cli.mobile:list_phones"),
@@ -101,6 +104,7 @@ GROUPS = {
     "context": "Values under keys, shared between machines and agents.",
     "message": "Messages between machines, and the agents on them.",
     "task": "Work that one machine hands out and any one worker takes.",
+    "mcp": "Your machines as tools of AI agents.",
     "mobile": "Pairing phones with this machine.",
     "phone": "Phones that are paired with this machine.",
     "relay": "The relay that phones come through.",

@@ -37,6 +37,7 @@ from .jobs import MOST_OUTPUT, Completed, RunningJob, open_job, run_job
 from .line import open_line
 from .messages import Mailbox
 from .opening import PATIENCE, open_running, open_started
+from .output import SessionOutput, open_output
 from .tasks import TaskQueue
 from .viewing import Viewing
 
@@ -249,6 +250,16 @@ class Client(FileCalls):
         `patience` is as for `start_session`. Raises `NotFound` when there is no such session.
         """
         return open_running(self, session, from_beginning=from_beginning, patience=patience)
+
+    def output(
+        self, info: SessionInfo, *, after: str | None = None
+    ) -> AbstractAsyncContextManager[SessionOutput]:
+        """Read what the program of the session `info` writes, without typing or a screen.
+
+        From `after` on, the `position` of a former reader or `BEGINNING`; by default from now on.
+        What is not kept any more (4 MiB is) counts as `missed`, or sets `lost`.
+        """
+        return open_output(self, info, after)
 
     def attach(
         self, viewing: Viewing | str, *, cols: int, rows: int
