@@ -63,7 +63,7 @@ class Desk:
         here = await self.client.ask(Hello())
         if peer is None or peer.lower() in (here.name.lower(), here.node_id, *HERE):
             return Place(here.name, self.client, here=True)
-        found = _find(await self.peers(), peer)
+        found = _find((await self.client.ask(ListPeers())).peers, peer)
         self.policy.check_peer(found.name)
         if found.way is None and not offline_too:
             raise Gone(

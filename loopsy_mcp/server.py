@@ -6,8 +6,9 @@ import gc
 import logging
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+import attrs
 import trio
 
 from loopsy_core import __version__
@@ -20,7 +21,9 @@ import mcp_types as types  # noqa: E402
 from mcp.server.lowlevel import NotificationOptions, Server  # noqa: E402
 from mcp.server.stdio import stdio_server  # noqa: E402
 
+from . import prompts, resources  # noqa: E402
 from .advice import INSTRUCTIONS  # noqa: E402
+from .changes import Changes  # noqa: E402
 from .desk import Desk, open_desk  # noqa: E402
 from .tool import Said, description_of, read_arguments, schema_of  # noqa: E402
 from .tools import TOOLS  # noqa: E402
@@ -41,11 +44,19 @@ if TYPE_CHECKING:
 
     from loopsy_core.home import Home
 
-    Context = ServerRequestContext[Desk]
+    Context: TypeAlias = "ServerRequestContext[Served]"
 
 __all__ = ["make_server", "serve"]
 
 _log: Final = logging.getLogger("loopsy.mcp")
+
+
+@attrs.frozen
+class Served:
+    """What the handlers of one connection share."""
+
+    desk: Desk
+    changes: Changes
 
 
 def serve(home: Home) -> None:
@@ -60,13 +71,13 @@ async def _serve(home: Home) -> None:
         await server.run(reading, writing, options)
 
 
-def make_server(home: Home) -> Server[Desk]:
+def make_server(home: Home) -> Server[Served]:
     """Return a server for the node of `home`."""
 
     @asynccontextmanager
-    async def lifespan(_: Server[Desk]) -> AsyncGenerator[Desk]:
+    async def lifespan(_: Server[Served]) -> AsyncGenerator[Served]:
         async with open_desk(home) as desk:
-            yield desk
+            yield Served(desk, Changes(desk))
 
     return Server(
         "loopsy",
@@ -75,11 +86,19 @@ def make_server(home: Home) -> Server[Desk]:
         lifespan=lifespan,
         on_list_tools=_list_tools,
         on_call_tool=_call_tool,
+        on_list_resources=_list_resources,
+        on_list_resource_templates=_list_templates,
+        on_read_resource=_read_resource,
+        on_subscribe_resource=_subscribe,
+        on_unsubscribe_resource=_unsubscribe,
+        on_subscriptions_listen=_listen,
+        on_list_prompts=_list_prompts,
+        on_get_prompt=_get_prompt,
     )
 
 
 async def _list_tools(context: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
-    policy = context.lifespan_context.policy
+    policy = context.lifespan_context.desk.policy
     return types.ListToolsResult(
         tools=[
             types.Tool(
@@ -100,12 +119,64 @@ async def _call_tool(context: Context, params: CallToolRequestParams) -> CallToo
         kind = TOOLS.get(params.name)
         if kind is None:
             raise NotFound(f"there is no tool {params.name!r}; there are: {', '.join(TOOLS)}")
-        desk = context.lifespan_context
+        desk = context.lifespan_context.desk
         desk.policy.check(kind)
         call = read_arguments(kind, params.arguments)
         return _result(await call.run(desk, partial(_tell, context)))
     except Exception as error:
         return _failed(error)
+
+
+async def _list_resources(
+    context: Context, params: PaginatedRequestParams | None
+) -> types.ListResourcesResult:
+    desk = context.lifespan_context.desk
+    return await resources.list_resources(desk, None if params is None else params.cursor)
+
+
+async def _list_templates(
+    _: Context, __: PaginatedRequestParams | None
+) -> types.ListResourceTemplatesResult:
+    await trio.lowlevel.checkpoint()
+    return resources.templates()
+
+
+async def _read_resource(
+    context: Context, params: types.ReadResourceRequestParams
+) -> types.ReadResourceResult:
+    return await resources.read(context.lifespan_context.desk, str(params.uri))
+
+
+async def _subscribe(context: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
+    context.lifespan_context.changes.subscribe(str(params.uri), context.session)
+    await trio.lowlevel.checkpoint()
+    return types.EmptyResult()
+
+
+async def _unsubscribe(
+    context: Context, params: types.UnsubscribeRequestParams
+) -> types.EmptyResult:
+    context.lifespan_context.changes.unsubscribe(str(params.uri))
+    await trio.lowlevel.checkpoint()
+    return types.EmptyResult()
+
+
+async def _listen(
+    context: Context, params: types.SubscriptionsListenRequestParams
+) -> types.SubscriptionsListenResult:
+    changes = context.lifespan_context.changes
+    changes.watch()
+    return await changes.listen(context, params)
+
+
+async def _list_prompts(_: Context, __: PaginatedRequestParams | None) -> types.ListPromptsResult:
+    await trio.lowlevel.checkpoint()
+    return prompts.list_prompts()
+
+
+async def _get_prompt(_: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    await trio.lowlevel.checkpoint()
+    return prompts.get_prompt(params.name, params.arguments)
 
 
 async def _tell(context: Context, done: float, total: float | None, message: str) -> None:
