@@ -77,7 +77,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "task watch": ("Tasks as they change", "loopsy_cli.task:watch"),
     },
     "Agents": {
-        "mcp serve": ("Give an AI agent all your machines, over stdio", "loopsy_cli.mcp:serve"),
+        "mcp add": ("Give AI agents your machines as tools", "loopsy_cli.mcp:add"),
+        "mcp remove": ("Take that back", "loopsy_cli.mcp:remove"),
+        "mcp status": ("Which agents know of your machines", "loopsy_cli.mcp:status"),
+        "mcp serve": ("What they start: tools over stdio", "loopsy_cli.mcp:serve"),
+        "mcp agents-md": ("Advice for agents, to put in AGENTS.md", "loopsy_cli.mcp:agents_md"),
     },
     "Phones": {
         "mobile pair": ("Show a QR and a code for a phone", "loopsy_cli.mobile:pair"),
