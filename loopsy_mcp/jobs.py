@@ -45,7 +45,8 @@ class Kept:
 
     def add(self, data: bytes) -> None:
         """Append what was written."""
-        self._head += data[: max(0, HEAD - self.total)]
+        if len(self._head) == self.total < HEAD:
+            self._head += data[: HEAD - self.total]
         self._tail += data
         self.total += len(data)
         if len(self._tail) > 2 * TAIL:

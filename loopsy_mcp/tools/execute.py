@@ -81,7 +81,7 @@ class Execute(Tool, frozen=True, kw_only=True):
         )
         try:
             await self._wait(job, tell)
-        except trio.Cancelled:
+        except BaseException:
             job.cancel()  # whoever asked for it does not want it any more
             raise
         return self._report(job)
