@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import mcp_types as types
 import trio
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
@@ -30,9 +31,12 @@ ROOT: Final = Path(__file__).parents[2]
 class Agent:
     """An AI agent, played from a script."""
 
-    def __init__(self, session: ClientSession) -> None:
-        self.session = session
+    def __init__(self) -> None:
+        self.session: ClientSession
         self.progress: list[str | None] = []
+        self.changes: list[str] = []
+        """URIs of resources that changed; "list" for the list of them."""
+        self._news = trio.Event()
 
     async def call(self, tool: str, **arguments: object) -> CallToolResult:
         """Call `loopsy_<tool>`."""
@@ -53,6 +57,20 @@ class Agent:
         assert result.is_error, text_of(result)
         return text_of(result)
 
+    async def told_of(self, uri: str) -> None:
+        """Wait until it was told that `uri` has changed."""
+        while uri not in self.changes:
+            await self._news.wait()
+
+    async def note(self, message: object) -> None:
+        """Note what the server says unasked."""
+        if isinstance(message, types.ResourceUpdatedNotification):
+            self.changes.append(str(message.params.uri))
+        elif isinstance(message, types.ResourceListChangedNotification):
+            self.changes.append("list")
+        self._news.set()
+        self._news = trio.Event()
+
     async def _note_progress(
         self, progress: float, total: float | None, message: str | None
     ) -> None:
@@ -69,17 +87,23 @@ def text_of(result: CallToolResult) -> str:
 @asynccontextmanager
 async def open_agent(home: Home) -> AsyncGenerator[Agent]:
     """Start an agent on the machine whose home that is; its server is a process."""
-    environment = {"LOOPSY_HOME": str(home.root), "PYTHONPATH": str(ROOT), **_path()}
-    server = StdioServerParameters(
-        command=sys.executable, args=["-m", "loopsy_cli", "mcp", "serve"], env=environment
+    agent = Agent()
+    async with (
+        stdio_client(server_of(home)) as streams,
+        ClientSession(*streams, message_handler=agent.note) as agent.session,
+    ):
+        await agent.session.initialize()
+        yield agent
+
+
+def server_of(home: Home) -> StdioServerParameters:
+    """Return how an agent on that machine starts our server."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "loopsy_cli", "mcp", "serve"],
+        env={"LOOPSY_HOME": str(home.root), "PYTHONPATH": str(ROOT), **inherited},
     )
-    async with stdio_client(server) as streams, ClientSession(*streams) as session:
-        await session.initialize()
-        yield Agent(session)
-
-
-def _path() -> dict[str, str]:
-    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
 
 
 @asynccontextmanager
