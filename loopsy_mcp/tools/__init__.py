@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from .context import BroadcastContext, ContextDelete, ContextGet, ContextList, ContextSet
 from .execute import Execute
+from .files import ListRemoteFiles, TransferFile
 from .messages import AckMessage, CheckAck, CheckInbox, SendMessage
 from .peers import ListPeers, PeerStatus
 from .screens import SessionRead, SessionWait, SessionWrite
@@ -23,6 +24,7 @@ TOOLS: Final[dict[str, type[Tool]]] = {
         *(ListPeers, PeerStatus, Execute),
         *(SessionStart, SessionList, SessionRead, SessionWrite, SessionWait),
         *(SessionStop, SessionRemove),
+        *(TransferFile, ListRemoteFiles),
         *(ContextSet, ContextGet, ContextList, ContextDelete, BroadcastContext),
         *(SendMessage, CheckInbox, CheckAck, AckMessage),
         *(TaskAdd, TaskClaim, TaskComplete, TaskList),

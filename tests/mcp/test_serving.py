@@ -21,6 +21,7 @@ MOST_TOKENS = 5000
 NAMES = (
     *("list_peers", "peer_status", "execute", "session_start", "session_list", "session_read"),
     *("session_write", "session_wait", "session_stop", "session_remove"),
+    *("transfer_file", "list_remote_files"),
     *("context_set", "context_get", "context_list", "context_delete", "broadcast_context"),
     *("send_message", "check_inbox", "check_ack", "ack_message"),
     *("task_add", "task_claim", "task_complete", "task_list"),
@@ -57,7 +58,7 @@ async def test_the_list_of_tools_is_worth_its_tokens(tmp_path: Path) -> None:
 def test_the_settings_know_the_names_of_all_tools() -> None:
     groups = {kind.group for kind in TOOLS.values()}
     names = {name.removeprefix("loopsy_") for name in TOOLS}
-    assert groups | names <= set(AGENT_TOOLS)
+    assert groups | names == set(AGENT_TOOLS)
 
 
 async def test_without_a_node_a_tool_says_how_to_start_one_and_works_once_it_runs(
