@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,9 +13,10 @@ import trio
 from loopsy_core import __version__
 from loopsy_core.errors import LoopsyError, NoDaemon, NotFound
 
-# Half of the time that a start takes goes into these, and much of that into collecting garbage
-# among objects that stay for good (measured: 100 of 620 ms).
-gc.disable()
+from .sdk import load_sdk
+
+load_sdk()  # before whatever imports it
+
 import mcp_types as types  # noqa: E402
 from mcp.server.lowlevel import NotificationOptions, Server  # noqa: E402
 from mcp.server.stdio import stdio_server  # noqa: E402
@@ -27,9 +27,6 @@ from .changes import Changes  # noqa: E402
 from .desk import Desk, open_desk  # noqa: E402
 from .tool import Said, description_of, read_arguments, schema_of  # noqa: E402
 from .tools import TOOLS  # noqa: E402
-
-gc.freeze()
-gc.enable()
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
