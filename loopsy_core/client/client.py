@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from loopsy_core.errors import Gone, NoDaemon
 from loopsy_core.home import Home
@@ -14,7 +14,6 @@ from loopsy_core.wire import (
     AttachJob,
     EndSession,
     Event,
-    Item,
     ListSessions,
     NodeStatus,
     Operation,
@@ -39,6 +38,7 @@ from .messages import Mailbox
 from .opening import PATIENCE, open_running, open_started
 from .output import SessionOutput, open_output
 from .tasks import TaskQueue
+from .values import Values
 from .viewing import Viewing
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 __all__ = ["Client", "open_client", "open_client_over", "open_host_client"]
 
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 class Client(FileCalls):
@@ -331,32 +330,13 @@ class Client(FileCalls):
     async def watch_sessions(self) -> AsyncGenerator[AsyncIterator[SessionList]]:
         """Watch all sessions: iterate over the list as it is now and after each change."""
         async with self.open_call(WatchSessions()) as call:
-            yield _Values(call, lambda item: decode(item.value, SessionList))
+            yield Values(call, lambda item: decode(item.value, SessionList))
 
     @asynccontextmanager
     async def watch_events(self) -> AsyncGenerator[AsyncIterator[Event]]:
         """Watch what happens at the node, from now on."""
         async with self.open_call(WatchEvents()) as call:
-            yield _Values(call, lambda item: decode_event(item.value))
-
-
-class _Values(Generic[T]):
-    """Iterates over the Items of a call, each read as a value."""
-
-    def __init__(self, call: Call, read: Callable[[Item], T]) -> None:
-        self._call = call
-        self._read = read
-
-    def __aiter__(self) -> _Values[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        while True:
-            piece = await self._call.receive()
-            if piece is None:
-                raise StopAsyncIteration
-            if not isinstance(piece, bytes):
-                return self._read(piece)
+            yield Values(call, lambda item: decode_event(item.value))
 
 
 @asynccontextmanager

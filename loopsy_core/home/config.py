@@ -270,7 +270,11 @@ def _mcp(section: Section) -> McpConfig:
     machines = optional(list_of(text("a machine's name", _name)))
     deny: tuple[tuple[str, int], ...] = section.take("deny", tools, ())
     peers, line = section.take("peers", lined(machines), (default.peers, default.peers_line))
-    mcp = McpConfig(deny=dict(deny), peers=peers, peers_line=line)
+    mcp = McpConfig(
+        deny=dict(deny),
+        peers=peers,
+        peers_line=default.peers_line if peers is None else line,
+    )
     section.finish()
     return mcp
 
