@@ -29,8 +29,8 @@ __all__ = ["Desk", "Place", "open_desk", "telling"]
 
 HERE: Final = ("local", "localhost", "here")
 """What this machine is called beside its own name."""
-BETWEEN_WORDS: Final = 5.0
-"""Seconds between two progress notifications: often enough that no client gives up on us."""
+BETWEEN_WORDS: Final = 2.0
+"""Seconds between two progress notifications: some clients give up after 5 without a word."""
 
 
 @attrs.frozen

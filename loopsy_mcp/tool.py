@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .desk import Desk
 
 __all__ = [
+    "PATIENCE",
     "Group",
     "Json",
     "MachineName",
@@ -41,6 +42,8 @@ MachineName: TypeAlias = Annotated[
     str, msgspec.Meta(max_length=64, description="Machine name; default: this one")
 ]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+PATIENCE: Final = 45.0
+"""Seconds that a tool waits unless told otherwise; some clients give up after 60."""
 MostText: TypeAlias = Annotated[int, msgspec.Meta(ge=500, le=200_000)]
 """Characters of a result; what is longer is cut in its middle."""
 

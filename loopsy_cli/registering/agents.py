@@ -28,6 +28,10 @@ T = TypeVar("T")
 
 NAME: Final = "loopsy"
 """What the server is called in the agents' settings."""
+WITHOUT_A_WORD: Final = 60
+"""Seconds for which we may be silent in a call to OpenCode, which by default are five."""
+LONGEST_CALL: Final = 3660
+"""Seconds that a call by Codex may take, by default 60; our tools wait up to an hour."""
 PATIENCE: Final = 60.0
 """Seconds for an agent's own command."""
 
@@ -38,6 +42,8 @@ class Registered(ABC):
     name: str
     title: str
     program: str
+    at_first: Mapping[str, Value] = {}
+    """What a new entry has besides; its user may change that."""
 
     @property
     @abstractmethod
@@ -90,6 +96,8 @@ class Registered(ABC):
                 steps.insert(0, remove)
             return _run(steps, dry_run=dry_run)
         values = self.wanted(command)
+        if state == "missing":
+            values |= self.at_first
         return self._change(lambda text: self.with_entry(text, values), dry_run=dry_run)
 
     def remove(self, *, dry_run: bool) -> str:
@@ -208,6 +216,7 @@ class OpenCode(JsonAgent):
     name = "opencode"
     title = "OpenCode"
     program = "opencode"
+    at_first: Mapping[str, Value] = {"timeout": WITHOUT_A_WORD * 1000}
 
     @property
     def file(self) -> Path:
@@ -233,6 +242,7 @@ class Codex(Registered):
     name = "codex"
     title = "Codex"
     program = "codex"
+    at_first: Mapping[str, Value] = {"tool_timeout_sec": LONGEST_CALL}
     table: tuple[str, str] = ("mcp_servers", NAME)
 
     @property
@@ -250,12 +260,7 @@ class Codex(Registered):
 
     def with_entry(self, text: str, values: dict[str, Value]) -> str:
         """Return the settings with our table at their end, or changed where it stands."""
-        command, arguments = values["command"], values["args"]
-        assert isinstance(command, str)
-        assert isinstance(arguments, list)
-        return set_table(
-            text, self.table, {"command": command, "args": [str(word) for word in arguments]}
-        )
+        return set_table(text, self.table, values)
 
     def without_entry(self, text: str) -> str:
         """Return the settings without our table."""

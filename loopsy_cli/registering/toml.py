@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Final
 
 from loopsy_core.errors import BadRequest
+
+from .jsonc import Value
 
 __all__ = ["get_table", "remove_table", "set_table"]
 
@@ -27,7 +29,7 @@ def get_table(text: str, path: tuple[str, str]) -> dict[str, object] | None:
     return inner if isinstance(inner, dict) else None
 
 
-def set_table(text: str, path: tuple[str, str], values: Mapping[str, str | Sequence[str]]) -> str:
+def set_table(text: str, path: tuple[str, str], values: Mapping[str, Value]) -> str:
     """Return `text` with `values` in the table at `path`; other keys of it stay.
 
     Raises `BadRequest` when the file is written so that this cannot be done line by line.
@@ -51,7 +53,7 @@ def set_table(text: str, path: tuple[str, str], values: Mapping[str, str | Seque
     expected = deepcopy(_parse(text))
     tables = expected.setdefault(path[0], {})
     assert isinstance(tables, dict)
-    tables[path[1]] = {**tables.get(path[1], {}), **_plain(values)}
+    tables[path[1]] = {**tables.get(path[1], {}), **values}
     return _checked(result, expected, path)
 
 
@@ -118,12 +120,6 @@ def _parse(text: str) -> dict[str, object]:
         raise BadRequest(f"it is not TOML: {error}") from None
 
 
-def _plain(values: Mapping[str, str | Sequence[str]]) -> dict[str, object]:
-    return {key: value if isinstance(value, str) else list(value) for key, value in values.items()}
-
-
-def _written(value: str | Sequence[str]) -> str:
-    # Of what JSON writes, TOML reads all but surrogates and DEL, which no path here has.
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    return "[" + ", ".join(map(_written, value)) + "]"
+def _written(value: Value) -> str:
+    # Texts, numbers and lists of them are written alike, but for what no path here has: DEL.
+    return json.dumps(value, ensure_ascii=False)

@@ -10,7 +10,7 @@ import trio
 from loopsy_core.errors import BadRequest
 from loopsy_mcp.desk import telling
 from loopsy_mcp.plain import readable
-from loopsy_mcp.tool import Group, MachineName, MostText, Said, Seconds, Tool
+from loopsy_mcp.tool import PATIENCE, Group, MachineName, MostText, Said, Seconds, Tool
 
 if TYPE_CHECKING:
     from loopsy_core.wire import OutputName
@@ -55,7 +55,7 @@ class Execute(Tool, frozen=True, kw_only=True):
     cwd: Annotated[str, msgspec.Meta(description="Default: home directory")] | None = None
     env: dict[str, str] | None = None
     stdin: str | None = None
-    timeout: Annotated[Seconds, msgspec.Meta(description="Seconds to wait")] = 60.0
+    timeout: Annotated[Seconds, msgspec.Meta(description="Seconds to wait")] = PATIENCE
     kill_after: Limit | None = None
     cancel: bool = False
     stream: Literal["stdout", "stderr"] = "stdout"

@@ -14,7 +14,7 @@ from loopsy_mcp.desk import telling
 from loopsy_mcp.keys import bytes_of
 from loopsy_mcp.pattern import Pattern
 from loopsy_mcp.plain import PlainText, cut, plain
-from loopsy_mcp.tool import Group, MachineName, MostText, Said, Seconds, Tool
+from loopsy_mcp.tool import PATIENCE, Group, MachineName, MostText, Said, Seconds, Tool
 
 from .sessions import SessionName, find_session, how_it_is
 
@@ -32,7 +32,7 @@ WINDOW: Final = 8192
 """Characters in which a match has to lie."""
 QUIET: Final = 0.3
 """Seconds without output after which a program has reacted to what was typed."""
-PATIENCE: Final = 10.0
+TYPING: Final = 10.0
 """Seconds that a program may take to read what is typed, and a lost connection to be made anew."""
 
 Cursor: TypeAlias = Annotated[str, msgspec.Meta(max_length=64, description="A `cursor` you got")]
@@ -134,7 +134,7 @@ class SessionWait(Tool, frozen=True, kw_only=True):
     pattern: str | None = None
     quiet: Annotated[float, msgspec.Meta(gt=0, le=600)] | None = None
     after: Cursor | None = None
-    timeout: Seconds = 60.0
+    timeout: Seconds = PATIENCE
     peer: MachineName | None = None
     max_chars: MostText = MOST_TEXT
 
@@ -200,7 +200,7 @@ class _Waiting:
                     return await self._listen(output)
             except Gone:
                 lost_at = lost_at or trio.current_time()
-                if trio.current_time() - lost_at > PATIENCE:
+                if trio.current_time() - lost_at > TYPING:
                     raise
             await trio.sleep(0.3)
 
@@ -260,7 +260,7 @@ async def _type(place: Place, info: SessionInfo, typed: bytes) -> None:
     """Type it once, whatever happens to the connection."""
     viewing = Viewing(info.id, name="an agent")
     viewing.typed(typed)
-    with trio.move_on_after(PATIENCE):
+    with trio.move_on_after(TYPING):
         while True:
             try:
                 # With the size that it has, so that typing leaves it as it is.
@@ -273,7 +273,7 @@ async def _type(place: Place, info: SessionInfo, typed: bytes) -> None:
                 if not viewing.connections:
                     raise
             await trio.sleep(0.2)
-    raise Busy(f"{info.name} has not read all that was typed within {PATIENCE:.0f} s: is it stuck?")
+    raise Busy(f"{info.name} has not read all that was typed within {TYPING:.0f} s: is it stuck?")
 
 
 async def _until_quiet(output: SessionOutput, wait: float, most: int) -> bytes:

@@ -176,6 +176,16 @@ def test_an_entry_of_another_home_is_changed_and_keeps_its_other_keys(alone: Com
     assert str(alone.home.root) not in changed
 
 
+def test_a_limit_that_its_user_has_changed_stays(alone: CommandLine) -> None:
+    path = settings_of(alone, "codex")
+    alone.say("mcp", "add", "codex")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("tool_timeout_sec = 3660", "tool_timeout_sec = 99"), "utf-8")
+    assert "registered already" in alone.say("mcp", "add", "codex")
+    alone.say("--home", str(alone.folder / "second"), "mcp", "add", "codex")
+    assert "tool_timeout_sec = 99" in path.read_text(encoding="utf-8")
+
+
 def test_a_link_to_settings_elsewhere_stays_a_link(alone: CommandLine) -> None:
     path = settings_of(alone, "codex")
     elsewhere = alone.folder / "dotfiles.toml"
