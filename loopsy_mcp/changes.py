@@ -6,6 +6,7 @@ by itself, that of 2026 listens to a stream; both are told from here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -68,10 +69,9 @@ class Changes:
 
     async def _keep(self, watch: Callable[[], Awaitable[None]]) -> None:
         while True:
-            try:
+            with suppress(LoopsyError):
                 await watch()
-            except LoopsyError:
-                await trio.sleep(BETWEEN_TRIES)
+            await trio.sleep(BETWEEN_TRIES)
 
     async def _watch_events(self) -> None:
         async with self._desk.client.watch_events() as events:

@@ -76,12 +76,15 @@ class SessionRead(Tool, frozen=True, kw_only=True):
         return Said(f"{text}\n{word}", {**state, "text": text, "cursor": cursor})
 
     async def _output(self, place: Place, info: SessionInfo, state: dict[str, Json]) -> Said:
-        data = bytearray()
+        data = b""
         async with place.client.output(info, after=self.after) as output:
-            while not output.caught_up and len(data) < 2 * self.max_chars:
+            while not output.caught_up and len(data) < self.max_chars:
                 data += await output.receive()
-            more, cursor, missed = not output.caught_up, output.position, _missed(output)
-        text = missed + cut(plain(bytes(data)), self.max_chars, "ask for more max_chars")
+            page = _page(data, self.max_chars)
+            more = not output.caught_up or len(page) < len(data)
+            cursor = output.position_before(len(data) - len(page))
+            missed = _missed(output)
+        text = missed + plain(page)
         word = f"[{info.name} {how_it_is(info)}; {'more follows; ' if more else ''}cursor={cursor}]"
         return Said(f"{text}\n{word}", {**state, "text": text, "more": more, "cursor": cursor})
 
@@ -104,7 +107,7 @@ class SessionWrite(Tool, frozen=True, kw_only=True):
 
     async def run(self, desk: Desk, tell: Tell) -> Said:
         """Type it."""
-        typed = self.text.encode("utf-8", "surrogatepass") + bytes_of(self.keys)
+        typed = self.text.encode("utf-8", "replace") + bytes_of(self.keys)
         if not typed:
             raise BadRequest("there is nothing to type: give `text`, `keys` or both")
         place = await desk.reach(self.peer)
@@ -148,9 +151,8 @@ class SessionWait(Tool, frozen=True, kw_only=True):
             async with telling(tell, self.timeout, f"waiting for {info.name} on {place.name}"):
                 await waiting.run()
         info = await find_session(place, info.id)
-        text = waiting.missed + cut(
-            waiting.text.rstrip("\n"), self.max_chars, f"read on with after={self.after or 'it'}"
-        )
+        where = "loopsy_session_read has it, with history or the same after"
+        text = waiting.missed + cut(waiting.text.rstrip("\n"), self.max_chars, where)
         how = f"{waiting.why}; {info.name} {how_it_is(info)}; cursor={waiting.position}"
         data: dict[str, Json] = {
             "session": info.name,
@@ -248,6 +250,13 @@ class _Waiting:
             return False
         self.match, self.groups = found.group(), found.groups()
         return True
+
+
+def _page(data: bytes, most: int) -> bytes:
+    """Return up to `most` bytes, whole lines if there are any."""
+    if len(data) <= most:
+        return data
+    return data[: data.rfind(b"\n", 0, most) + 1] or data[:most]
 
 
 def _missed(output: SessionOutput) -> str:

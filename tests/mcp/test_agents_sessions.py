@@ -81,6 +81,13 @@ async def test_a_flood_is_read_to_its_end_and_searched_on_the_way(tmp_path: Path
                 "session_wait", session="f", peer="kai", pattern="^100$", after=found["cursor"]
             )
             assert rest["text"] == "\n".join(map(str, range(1, 101)))
+            cursor, read, more = "0", "", True
+            while more:
+                page = await agent.data("session_read", session="f", peer="kai", after=cursor)
+                read, cursor, more = read + page["text"], page["cursor"], page["more"]
+                assert len(page["text"]) <= 16_000
+            numbers = [*range(1, 200_001), "needle", *range(1, 101)]
+            assert read == "".join(f"{number}\n" for number in numbers)
             long = await agent.data("session_read", session="f", peer="kai", history=5000)
             assert "characters left out" in long["text"]
             assert len(str(long["text"])) < 16_200
