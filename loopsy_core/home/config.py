@@ -264,6 +264,8 @@ def _loopback(written: str) -> str | None:
         return written if ipaddress.ip_address(written).is_loopback else None
     except ValueError:
         return None
+
+
 def _mcp(section: Section) -> McpConfig:
     default = McpConfig()
     tools = list_of(lined(text("a tool or group such as execute, files or session_write", _tool)))
