@@ -76,6 +76,13 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "task cancel": ("Take a task back", "loopsy_cli.task:cancel"),
         "task watch": ("Tasks as they change", "loopsy_cli.task:watch"),
     },
+    "Agents": {
+        "mcp add": ("Give AI agents your machines as tools", "loopsy_cli.mcp:add"),
+        "mcp remove": ("Take that back", "loopsy_cli.mcp:remove"),
+        "mcp status": ("Which agents know of your machines", "loopsy_cli.mcp:status"),
+        "mcp serve": ("What they start: tools over stdio", "loopsy_cli.mcp:serve"),
+        "mcp agents-md": ("Advice for agents, to put in AGENTS.md", "loopsy_cli.mcp:agents_md"),
+    },
     "Phones": {
         "mobile pair": ("Show a QR and a code for a phone", "loopsy_cli.mobile:pair"),
         "phone list": ("Paired phones", "loopsy_cli.mobile:list_phones"),
@@ -103,6 +110,7 @@ GROUPS = {
     "context": "Values under keys, shared between machines and agents.",
     "message": "Messages between machines, and the agents on them.",
     "task": "Work that one machine hands out and any one worker takes.",
+    "mcp": "Your machines as tools of AI agents.",
     "mobile": "Pairing phones with this machine.",
     "phone": "Phones that are paired with this machine.",
     "relay": "The relay that phones come through.",

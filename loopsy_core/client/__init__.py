@@ -11,12 +11,14 @@ from .daemon import start_daemon
 from .files import Moved, Moving, Progress, Pulling, Sending, keep_moving
 from .jobs import Completed, Output, RunningJob
 from .messages import Inbox, Mailbox
+from .output import BEGINNING, SessionOutput
 from .session import RemoteSession
 from .tasks import TaskQueue, Work
 from .unread import OutputLost
 from .viewing import Viewing
 
 __all__ = [
+    "BEGINNING",
     "Attached",
     "Call",
     "Client",
@@ -35,6 +37,7 @@ __all__ = [
     "RemoteSession",
     "RunningJob",
     "Sending",
+    "SessionOutput",
     "SharedContext",
     "Shown",
     "TaskQueue",

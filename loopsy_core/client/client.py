@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from loopsy_core.errors import Gone, NoDaemon
 from loopsy_core.home import Home
@@ -14,7 +14,6 @@ from loopsy_core.wire import (
     AttachJob,
     EndSession,
     Event,
-    Item,
     ListSessions,
     NodeStatus,
     Operation,
@@ -37,7 +36,9 @@ from .jobs import MOST_OUTPUT, Completed, RunningJob, open_job, run_job
 from .line import open_line
 from .messages import Mailbox
 from .opening import PATIENCE, open_running, open_started
+from .output import SessionOutput, open_output
 from .tasks import TaskQueue
+from .values import Values
 from .viewing import Viewing
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
 __all__ = ["Client", "open_client", "open_client_over", "open_host_client"]
 
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 class Client(FileCalls):
@@ -72,7 +72,7 @@ class Client(FileCalls):
 
     def __init__(
         self,
-        conversation: Conversation,
+        conversation: Conversation | None,
         peer: str | None = None,
         *,
         again: Callable[[], Awaitable[Conversation]] | None = None,
@@ -80,7 +80,8 @@ class Client(FileCalls):
         """Ask over `conversation`; `open_client` makes one to this machine's node.
 
         What is asked goes to the machine `peer`, where that is not this one. `again` returns
-        another conversation when that was lost; without it, calls raise `Gone` from then on.
+        another conversation when that was lost, or there is none yet; without it, calls raise
+        `Gone` from then on.
         """
         self._conversation = conversation
         self._peer = peer
@@ -107,8 +108,10 @@ class Client(FileCalls):
             yield call
 
     async def _converse(self) -> Conversation:
-        if self._conversation.closed and self._again is not None:
+        if self._again is not None and (self._conversation is None or self._conversation.closed):
             self._conversation = await self._again()
+        if self._conversation is None:
+            raise Gone("there is no connection to the node")
         return self._conversation
 
     @property
@@ -247,6 +250,16 @@ class Client(FileCalls):
         """
         return open_running(self, session, from_beginning=from_beginning, patience=patience)
 
+    def output(
+        self, info: SessionInfo, *, after: str | None = None
+    ) -> AbstractAsyncContextManager[SessionOutput]:
+        """Read what the program of the session `info` writes, without typing or a screen.
+
+        From `after` on, the `position` of a former reader or `BEGINNING`; by default from now on.
+        What is not kept any more (4 MiB is) counts as `missed`, or sets `lost`.
+        """
+        return open_output(self, info, after)
+
     def attach(
         self, viewing: Viewing | str, *, cols: int, rows: int
     ) -> AbstractAsyncContextManager[tuple[Attached, Drawn | None]]:
@@ -317,42 +330,23 @@ class Client(FileCalls):
     async def watch_sessions(self) -> AsyncGenerator[AsyncIterator[SessionList]]:
         """Watch all sessions: iterate over the list as it is now and after each change."""
         async with self.open_call(WatchSessions()) as call:
-            yield _Values(call, lambda item: decode(item.value, SessionList))
+            yield Values(call, lambda item: decode(item.value, SessionList))
 
     @asynccontextmanager
     async def watch_events(self) -> AsyncGenerator[AsyncIterator[Event]]:
         """Watch what happens at the node, from now on."""
         async with self.open_call(WatchEvents()) as call:
-            yield _Values(call, lambda item: decode_event(item.value))
-
-
-class _Values(Generic[T]):
-    """Iterates over the Items of a call, each read as a value."""
-
-    def __init__(self, call: Call, read: Callable[[Item], T]) -> None:
-        self._call = call
-        self._read = read
-
-    def __aiter__(self) -> _Values[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        while True:
-            piece = await self._call.receive()
-            if piece is None:
-                raise StopAsyncIteration
-            if not isinstance(piece, bytes):
-                return self._read(piece)
+            yield Values(call, lambda item: decode_event(item.value))
 
 
 @asynccontextmanager
-async def open_client(home: Home | None = None) -> AsyncGenerator[Client]:
+async def open_client(home: Home | None = None, *, later: bool = False) -> AsyncGenerator[Client]:
     """Connect to this machine's node, for as long as the block lasts.
 
     When the node goes away and comes back, the next call finds it again.
 
     `home` is the node's home: `LOOPSY_HOME` or `~/.loopsy` if not given. Raises `NoDaemon` when
-    no node runs there.
+    no node runs there; with `later` the first call connects, and it is that which raises.
     """
     home = home or Home.find()
 
@@ -364,7 +358,7 @@ async def open_client(home: Home | None = None) -> AsyncGenerator[Client]:
                 f"no node runs in {home.root}; `loopsy start` or `loopsy up` starts one"
             ) from None
 
-    async with _open(connect) as client:
+    async with _open(connect, later=later) as client:
         yield client
 
 
@@ -388,7 +382,9 @@ async def open_client_over(channel: Channel) -> AsyncGenerator[Client]:
 
 
 @asynccontextmanager
-async def _open(connect: Callable[[], Awaitable[Channel]]) -> AsyncGenerator[Client]:
+async def _open(
+    connect: Callable[[], Awaitable[Channel]], *, later: bool = False
+) -> AsyncGenerator[Client]:
     with one_error():
         async with open_line(connect) as line:
-            yield Client(await line.converse(), again=line.converse)
+            yield Client(None if later else await line.converse(), again=line.converse)

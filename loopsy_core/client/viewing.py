@@ -28,14 +28,15 @@ class Viewing:
         view_only: bool = False,
         answers: bool = False,
         all_output: bool = False,
+        after: tuple[str, int] | None = None,
         name: str = "",
     ) -> None:
         """Begin without having seen anything of `session`.
 
         `answers` says that what is shown goes to a real terminal, which answers the program's
         queries by itself; else the host does. With `all_output` nothing is shown but read: all
-        output from the beginning instead of pictures of the screen. `name` is who looks, for
-        the other viewers.
+        output from the beginning instead of pictures of the screen, or from `after` on, the
+        `position` of a former viewing. `name` is who looks, for the other viewers.
         """
         self.session = session
         self.view_only = view_only
@@ -47,8 +48,8 @@ class Viewing:
         self.connections = 0
         """How many connections it has been shown over; the latest counts, others are void."""
         self._viewer = secrets.token_bytes(16)
-        self._epoch: str | None = None
-        self._offset = 0
+        self._epoch: str | None = None if after is None else after[0]
+        self._offset = 0 if after is None else after[1]
         self._resizes = 0
         self._size: tuple[int, int] | None = None
         self._screen_spoiled = False
@@ -96,6 +97,11 @@ class Viewing:
     def shown(self, data: bytes) -> None:
         """Note that output was taken over; from now on it will not come again."""
         self._offset += len(data)
+
+    @property
+    def position(self) -> tuple[str, int]:
+        """Where the output stands, as epoch and offset; for `after`, also in another process."""
+        return self._epoch or "", self._offset
 
     def sized(self, cols: int, rows: int) -> bool:
         """Note the terminal's size where the output stands; return whether that is news."""

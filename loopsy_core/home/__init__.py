@@ -5,9 +5,11 @@ from __future__ import annotations
 from .api_key import load_api_key, make_api_key, rotate_api_key
 from .audit import AuditLine, AuditLog, follow_audit_log, open_audit_log, read_audit_log
 from .config import (
+    AGENT_TOOLS,
     Config,
     DiscoveryConfig,
     ExecutionConfig,
+    McpConfig,
     RateLimitsConfig,
     RelayConfig,
     ServerConfig,
@@ -32,6 +34,7 @@ from .socket_paths import socket_address
 from .units import parse_duration, parse_size
 
 __all__ = [
+    "AGENT_TOOLS",
     "AuditLine",
     "AuditLog",
     "Config",
@@ -39,6 +42,7 @@ __all__ = [
     "ExecutionConfig",
     "Home",
     "Identity",
+    "McpConfig",
     "PeerId",
     "RateLimitsConfig",
     "RelayConfig",

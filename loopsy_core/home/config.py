@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from .config_file import ConfigFile, boolean, list_of, number, optional, text
+from .config_file import ConfigFile, boolean, lined, list_of, number, optional, text
 from .identity import is_name
 from .units import parse_duration, parse_size
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from .config_file import Section
 
 __all__ = [
+    "AGENT_TOOLS",
     "Config",
     "DiscoveryConfig",
     "ExecutionConfig",
+    "McpConfig",
     "RateLimitsConfig",
     "RelayConfig",
     "ServerConfig",
@@ -29,6 +32,17 @@ __all__ = [
 
 _RELAY_URL: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?")
 _HOST: Final = re.compile(r"[^\s/@#?]+")
+
+AGENT_TOOLS: Final = (
+    *("peers", "execute", "session", "files", "context", "messages", "tasks"),
+    *("list_peers", "peer_status", "transfer_file", "list_remote_files"),
+    *("session_start", "session_list", "session_read", "session_write"),
+    *("session_wait", "session_stop", "session_remove"),
+    *("context_set", "context_get", "context_list", "context_delete", "broadcast_context"),
+    *("send_message", "check_inbox", "check_ack", "ack_message"),
+    *("task_add", "task_claim", "task_complete", "task_list"),
+)
+"""What `mcp.deny` may name: groups of tools, and tools; the MCP server's tests hold it to them."""
 
 
 def _home_folders(*written: str) -> tuple[Path, ...]:
@@ -100,6 +114,19 @@ class RelayConfig:
 
 
 @attrs.frozen
+class McpConfig:
+    """What AI agents may not do by the MCP server, which may otherwise do all that its user may.
+
+    `deny` has tools and groups of tools, each with the number of its line; agents may work on
+    the machines in `peers` only, if that is not None, and on this one.
+    """
+
+    deny: Mapping[str, int] = attrs.field(factory=dict)
+    peers: tuple[str, ...] | None = None
+    peers_line: int = 0
+
+
+@attrs.frozen
 class Config:
     """All settings; `Config()` is what a node without a config file runs with."""
 
@@ -109,6 +136,7 @@ class Config:
     rate_limits: RateLimitsConfig = attrs.field(factory=RateLimitsConfig)
     discovery: DiscoveryConfig = attrs.field(factory=DiscoveryConfig)
     relay: RelayConfig = attrs.field(factory=RelayConfig)
+    mcp: McpConfig = attrs.field(factory=McpConfig)
 
 
 def load_config(path: Path) -> Config:
@@ -125,6 +153,7 @@ def load_config(path: Path) -> Config:
         rate_limits=_rate_limits(file.section("rateLimits")),
         discovery=_discovery(file.section("discovery")),
         relay=_relay(file.section("relay")),
+        mcp=_mcp(file.section("mcp")),
     )
     file.finish()
     return config
@@ -237,6 +266,25 @@ def _loopback(written: str) -> str | None:
         return None
 
 
+def _mcp(section: Section) -> McpConfig:
+    default = McpConfig()
+    tools = list_of(lined(text("a tool or group such as execute, files or session_write", _tool)))
+    machines = optional(list_of(text("a machine's name", _name)))
+    deny: tuple[tuple[str, int], ...] = section.take("deny", tools, ())
+    peers, line = section.take("peers", lined(machines), (default.peers, default.peers_line))
+    mcp = McpConfig(
+        deny=dict(deny),
+        peers=peers,
+        peers_line=default.peers_line if peers is None else line,
+    )
+    section.finish()
+    return mcp
+
+
+def _tool(written: str) -> str | None:
+    return written if written.removeprefix("loopsy_") in AGENT_TOOLS else None
+
+
 def _host(written: str) -> str | None:
     return written if _HOST.fullmatch(written) else None
 
@@ -293,4 +341,8 @@ discovery:
 
 relay:
   url: null             # where your phones come through: loopsy relay configure URL
+
+mcp:                    # AI agents may do what you may, less this
+  deny: []              # tools or groups of them: [execute, files, session_write]
+  peers: null           # null for all machines; else the only ones: [kai]
 """

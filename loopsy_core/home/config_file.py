@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import yaml
 
-__all__ = ["ConfigFile", "Section", "boolean", "list_of", "number", "optional", "text"]
+__all__ = ["ConfigFile", "Section", "boolean", "lined", "list_of", "number", "optional", "text"]
 
 T = TypeVar("T")
 
@@ -225,6 +225,15 @@ def optional(read: Callable[[yaml.Node], T]) -> Callable[[yaml.Node], T | None]:
             raise _Wrong(wrong.node, f"{wrong.wanted}, or null") from None
 
     return read_optional
+
+
+def lined(read: Callable[[yaml.Node], T]) -> Callable[[yaml.Node], tuple[T, int]]:
+    """Read by `read`, and return with it the number of the line, of which the first is 1."""
+
+    def read_lined(node: yaml.Node) -> tuple[T, int]:
+        return read(node), node.start_mark.line + 1
+
+    return read_lined
 
 
 def list_of(read: Callable[[yaml.Node], T]) -> Callable[[yaml.Node], tuple[T, ...]]:

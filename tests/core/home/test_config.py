@@ -29,6 +29,10 @@ discovery:
   enabled: off
   manualPeers: ["kai:19533", 10.0.0.7]
 relay: {url: https://relay.example.org:8443/loopsy/}
+mcp:
+  deny: [execute,
+    loopsy_session_write]
+  peers: [kai]
 """
 
 
@@ -87,6 +91,8 @@ def test_every_setting_can_be_set(
     assert config.discovery.enabled is False
     assert config.discovery.manual_peers == ("kai:19533", "10.0.0.7")
     assert config.relay.url == "https://relay.example.org:8443/loopsy"
+    assert config.mcp.deny == {"execute": 14, "loopsy_session_write": 15}
+    assert (config.mcp.peers, config.mcp.peers_line) == (("kai",), 16)
 
 
 def test_default_paths_follow_the_home_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +122,11 @@ def test_default_paths_follow_the_home_of_the_moment(monkeypatch: pytest.MonkeyP
         ("zzz: {}", "no setting zzz; known here are server, execution, transfer, rateLimits, dis"),
         ("relay:\n  url: x\n  url: y", "line 3: relay.url is set twice, first in line 2"),
         ("relay: {}\nrelay: {}", "line 2: relay is set twice, first in line 1"),
+        (
+            "mcp:\n  deny:\n  - exec",
+            "line 3: each item of mcp.deny must be a tool or group such as execute, files or",
+        ),
+        ("mcp: {peers: kai}", "line 1: mcp.peers must be a list such as [one, two], or null, not"),
         ("relay: {url: ftp://x}", "must be an address such as https://relay.example.org, or null"),
         ("relay: {url: 'https://user:secret@x'}", "relay.url must be an address"),
         (

@@ -1,0 +1,298 @@
+"""How each agent is told of an MCP server, and how it is looked up.
+
+What is said here of their commands was tried in November 2026, without a network: Claude Code
+2.1.197, Codex 0.169, Gemini CLI 0.61, OpenCode 1.18.33. Claude Code's and Gemini's own commands
+are used where they are installed. Codex's loses the comments between the tables of its servers
+and OpenCode's moves comments and cannot remove, so for these two the file is edited here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from loopsy_core.errors import BadRequest, LoopsyError, Misconfigured
+
+from .jsonc import Value, get_member, remove_member, set_member
+from .settings import difference, read_text, write_text
+from .toml import get_table, remove_table, set_table
+
+__all__ = ["AGENTS", "NAME", "Registered"]
+
+T = TypeVar("T")
+
+NAME: Final = "loopsy"
+"""What the server is called in the agents' settings."""
+WITHOUT_A_WORD: Final = 60
+"""Seconds for which we may be silent in a call to OpenCode, which by default are five."""
+LONGEST_CALL: Final = 3660
+"""Seconds that a call by Codex may take, by default 60; our tools wait up to an hour."""
+PATIENCE: Final = 60.0
+"""Seconds for an agent's own command."""
+
+
+class Registered(ABC):
+    """One agent, and the entry in its settings."""
+
+    name: str
+    title: str
+    program: str
+    at_first: Mapping[str, Value] = {}
+    """What a new entry has besides; its user may change that."""
+
+    @property
+    @abstractmethod
+    def file(self) -> Path:
+        """Its settings."""
+
+    @property
+    def installed(self) -> bool:
+        """Whether its program is on the PATH, or has left settings."""
+        return shutil.which(self.program) is not None or self.file.exists()
+
+    @abstractmethod
+    def entry(self, text: str) -> Mapping[str, object] | None:
+        """Return what its settings say of our server, None if nothing."""
+
+    @abstractmethod
+    def wanted(self, command: Sequence[str]) -> dict[str, Value]:
+        """Return what they should say, for a server that `command` starts."""
+
+    @abstractmethod
+    def with_entry(self, text: str, values: dict[str, Value]) -> str:
+        """Return its settings with our server in them."""
+
+    @abstractmethod
+    def without_entry(self, text: str) -> str:
+        """Return its settings without our server."""
+
+    def own_command(self, command: Sequence[str] | None) -> list[str] | None:
+        """Return the agent's own command that adds our server, or for None removes it."""
+        del command
+        return None
+
+    def state(self, command: Sequence[str]) -> str:
+        """Return `registered`, `different` or `missing`."""
+        entry = self._reading(self.entry)
+        if entry is None:
+            return "missing"
+        same = all(entry.get(key) == value for key, value in self.wanted(command).items())
+        return "registered" if same else "different"
+
+    def add(self, command: Sequence[str], *, dry_run: bool) -> str:
+        """Register the server; return what was done, or what would be."""
+        state = self.state(command)
+        if state == "registered":
+            return "is registered already"
+        own = self.own_command(command)
+        if own is not None:
+            steps = [own]
+            if state == "different" and (remove := self.own_command(None)):
+                steps.insert(0, remove)
+            return _run(steps, dry_run=dry_run)
+        values = self.wanted(command)
+        if state == "missing":
+            values |= self.at_first
+        return self._change(lambda text: self.with_entry(text, values), dry_run=dry_run)
+
+    def remove(self, *, dry_run: bool) -> str:
+        """Take the server out; return what was done, or what would be."""
+        if self._reading(self.entry) is None:
+            return "is not registered"
+        own = self.own_command(None)
+        if own is not None:
+            return _run([own], dry_run=dry_run)
+        return self._change(self.without_entry, dry_run=dry_run)
+
+    def _change(self, change: Callable[[str], str], *, dry_run: bool) -> str:
+        before = read_text(self.file)
+        after = self._reading(change)
+        if dry_run:
+            return difference(self.file, before, after)
+        write_text(self.file, after)
+        return f"changed {self.file}"
+
+    def _reading(self, read: Callable[[str], T]) -> T:
+        text = read_text(self.file)
+        try:
+            return read(text)
+        except BadRequest as error:
+            raise Misconfigured(f"{self.file}: {error.message}") from None
+
+
+class JsonAgent(Registered):
+    """An agent whose settings are JSON, maybe with comments."""
+
+    where: tuple[str, ...] = ("mcpServers",)
+    """The object in which its servers are."""
+
+    def entry(self, text: str) -> Mapping[str, object] | None:
+        """Return what the settings say of our server."""
+        found = get_member(text, (*self.place(text), NAME)) if text.strip() else None
+        return found if isinstance(found, dict) else None
+
+    def wanted(self, command: Sequence[str]) -> dict[str, Value]:
+        """Return the program and its arguments."""
+        return {"command": command[0], "args": list(command[1:])}
+
+    def with_entry(self, text: str, values: dict[str, Value]) -> str:
+        """Return the settings with our server; other keys of its entry stay."""
+        text = text if text.strip() else "{}\n"
+        place = (*self.place(text), NAME)
+        if get_member(text, place) is None:
+            return set_member(text, place, values)
+        for key, value in values.items():
+            text = set_member(text, (*place, key), value)
+        return text
+
+    def without_entry(self, text: str) -> str:
+        """Return the settings without our server."""
+        return remove_member(text, (*self.place(text), NAME))
+
+    def place(self, text: str) -> tuple[str, ...]:
+        """Return where the servers are in this file."""
+        del text
+        return self.where
+
+
+class Claude(JsonAgent):
+    """Claude Code."""
+
+    name = "claude"
+    title = "Claude Code"
+    program = "claude"
+
+    @property
+    def file(self) -> Path:
+        """What it keeps for the user, all projects' history included."""
+        folder = os.environ.get("CLAUDE_CONFIG_DIR")
+        return Path(folder or Path.home()) / ".claude.json"
+
+    def wanted(self, command: Sequence[str]) -> dict[str, Value]:
+        """Return the entry as its own command writes it."""
+        return {"type": "stdio", **super().wanted(command)}
+
+    def own_command(self, command: Sequence[str] | None) -> list[str] | None:
+        """Return `claude mcp add` or `remove`."""
+        program = shutil.which(self.program)
+        if program is None:
+            return None
+        if command is None:
+            return [program, "mcp", "remove", "--scope", "user", NAME]
+        return [program, "mcp", "add", "--scope", "user", NAME, "--", *command]
+
+
+class Gemini(JsonAgent):
+    """Gemini CLI."""
+
+    name = "gemini"
+    title = "Gemini CLI"
+    program = "gemini"
+
+    @property
+    def file(self) -> Path:
+        """Its settings for all projects."""
+        folder = os.environ.get("GEMINI_CLI_HOME")
+        return Path(folder or Path.home()) / ".gemini" / "settings.json"
+
+    def own_command(self, command: Sequence[str] | None) -> list[str] | None:
+        """Return `gemini mcp add` or `remove`."""
+        program = shutil.which(self.program)
+        if program is None:
+            return None
+        if command is None:
+            return [program, "mcp", "remove", "--scope", "user", NAME]
+        return [program, "mcp", "add", "--scope", "user", NAME, *command]
+
+
+class OpenCode(JsonAgent):
+    """OpenCode, whose version 2 keeps servers one level deeper."""
+
+    name = "opencode"
+    title = "OpenCode"
+    program = "opencode"
+    at_first: Mapping[str, Value] = {"timeout": WITHOUT_A_WORD * 1000}
+
+    @property
+    def file(self) -> Path:
+        """The settings that it reads last of those that are there, so that they count."""
+        folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "opencode"
+        commented = folder / "opencode.jsonc"
+        return commented if commented.exists() else folder / "opencode.json"
+
+    def wanted(self, command: Sequence[str]) -> dict[str, Value]:
+        """Return the entry; its command is one list."""
+        return {"type": "local", "command": list(command)}
+
+    def place(self, text: str) -> tuple[str, ...]:
+        """Return `mcp`, or `mcp.servers` where that is an object and no server of that name."""
+        servers = get_member(text, ("mcp", "servers")) if text.strip() else None
+        newer = isinstance(servers, dict) and "type" not in servers
+        return ("mcp", "servers") if newer else ("mcp",)
+
+
+class Codex(Registered):
+    """Codex CLI."""
+
+    name = "codex"
+    title = "Codex"
+    program = "codex"
+    at_first: Mapping[str, Value] = {"tool_timeout_sec": LONGEST_CALL}
+    table: tuple[str, str] = ("mcp_servers", NAME)
+
+    @property
+    def file(self) -> Path:
+        """Its settings."""
+        return Path(os.environ.get("CODEX_HOME") or Path.home() / ".codex") / "config.toml"
+
+    def entry(self, text: str) -> Mapping[str, object] | None:
+        """Return our server's table."""
+        return get_table(text, self.table)
+
+    def wanted(self, command: Sequence[str]) -> dict[str, Value]:
+        """Return the program and its arguments."""
+        return {"command": command[0], "args": list(command[1:])}
+
+    def with_entry(self, text: str, values: dict[str, Value]) -> str:
+        """Return the settings with our table at their end, or changed where it stands."""
+        return set_table(text, self.table, values)
+
+    def without_entry(self, text: str) -> str:
+        """Return the settings without our table."""
+        return remove_table(text, self.table)
+
+
+AGENTS: Final[dict[str, Registered]] = {
+    agent.name: agent for agent in (Claude(), Codex(), Gemini(), OpenCode())
+}
+
+
+def _run(commands: Sequence[Sequence[str]], *, dry_run: bool) -> str:
+    """Run an agent's own commands; raises `LoopsyError` with what it said when one fails."""
+    import shlex
+
+    shown = " && ".join(shlex.join(command) for command in commands)
+    if dry_run:
+        return f"would run: {shown}"
+    for command in commands:
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=PATIENCE,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise LoopsyError(f"{shlex.join(command)} did not work: {error}") from None
+        if done.returncode:
+            said = " ".join((done.stderr or done.stdout).split())[:300]
+            raise LoopsyError(f"{shlex.join(command)} failed: {said}")
+    return f"ran {shown}"

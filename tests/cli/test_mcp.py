@@ -1,0 +1,265 @@
+"""`loopsy mcp add`, `remove` and `status` on agents' settings as they really are."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.command_line import CommandLine
+
+CLAUDE: Final = """\
+{
+  "numStartups": 41,
+  "projects": {"/work": {"history": ["a // b"], "mcpServers": {}}},
+  "mcpServers": {
+    "sentry": {"type": "http", "url": "https://sentry.example/mcp"}
+  }
+}"""
+GEMINI: Final = """\
+{
+  // dark, for the nights
+  "theme": "GitHub",
+  "mcpServers": {
+    "other": {"command": "x", "trust": true} // mine
+  }
+}
+"""
+CODEX: Final = """\
+# mine
+model = "o9"
+
+[mcp_servers.other] # keep
+command = "x"
+args = ["a", # why
+  "b"]
+
+[projects."/tmp"]
+trust_level = "trusted"
+"""
+OPENCODE: Final = """\
+{
+  "$schema": "https://opencode.ai/config.json", // for the editor
+  "mcp": {
+    "other": {"type": "local", "command": ["x"], "enabled": true,}, // mine
+  },
+}
+"""
+OPENCODE_2: Final = '{\n  "mcp": {"servers": {"other": {"type": "local", "command": ["x"]}}}\n}\n'
+
+FILES: Final = {
+    "claude": (".claude.json", CLAUDE),
+    "gemini": (".gemini/settings.json", GEMINI),
+    "codex": (".codex/config.toml", CODEX),
+    "opencode": (".config/opencode/opencode.jsonc", OPENCODE),
+}
+AGENTS: Final = list(FILES)
+
+# An agent's own command, which notes what it was asked and does it as Claude Code's does.
+OWN: Final = """\
+#!{python}
+import json, os, pathlib, sys
+with open({log!r}, "a") as log:
+    print(json.dumps(sys.argv[1:]), file=log)
+path = pathlib.Path(os.environ["HOME"], {file!r})
+settings = json.loads(path.read_text())
+if sys.argv[2] == "add":
+    if "loopsy" in settings["mcpServers"]:
+        sys.exit("MCP server loopsy already exists in user config")
+    command = sys.argv[sys.argv.index("loopsy") + 1 :]
+    command = command[1:] if command[0] == "--" else command
+    settings["mcpServers"]["loopsy"] = {{
+        "type": "stdio", "command": command[0], "args": command[1:]
+    }}
+else:
+    del settings["mcpServers"]["loopsy"]
+path.write_text(json.dumps(settings))
+"""
+
+
+@pytest.fixture
+def alone(loopsy: CommandLine, tmp_path: Path) -> CommandLine:
+    """The command line where no agent is installed, whatever this machine has."""
+    loopsy.environment["PATH"] = str(tmp_path / "bin")
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "XDG_CONFIG_HOME"):
+        loopsy.environment.pop(name, None)
+    return loopsy
+
+
+def settings_of(loopsy: CommandLine, agent: str) -> Path:
+    """Write an agent's settings, and return where they are."""
+    name, text = FILES[agent]
+    path = loopsy.folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_adding_changes_one_entry_and_removing_restores_every_byte(
+    alone: CommandLine, agent: str
+) -> None:
+    path = settings_of(alone, agent)
+    path.chmod(0o640)
+    before = path.read_bytes()
+    assert str(path) in alone.say("mcp", "add", agent)
+    after = path.read_text(encoding="utf-8")
+    assert '"mcp", "serve"' in after
+    assert str(alone.home.root) in after
+    for comment in re.findall(r"(?://|#) [^\n]*", before.decode()):
+        assert comment in after
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert "registered already" in alone.say("mcp", "add", agent)
+    assert path.read_text(encoding="utf-8") == after
+    alone.say("mcp", "remove", agent)
+    assert path.read_bytes() == before
+    assert "is not registered" in alone.say("mcp", "remove", agent)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_dry_run_shows_the_difference_and_changes_nothing(alone: CommandLine, agent: str) -> None:
+    path = settings_of(alone, agent)
+    before = path.read_bytes()
+    shown = alone.say("mcp", "add", agent, "--dry-run")
+    added = [line for line in shown.splitlines() if line.startswith("+") and "serve" in line]
+    assert added
+    assert str(path) in shown
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_agent_without_settings_gets_some(alone: CommandLine, agent: str) -> None:
+    alone.say("mcp", "add", agent)
+    states = {row["agent"]: row["state"] for row in listed(alone)}
+    assert states == {name: "registered" if name == agent else "missing" for name in AGENTS}
+
+
+def test_all_agents_that_are_installed_are_told_by_default(alone: CommandLine) -> None:
+    settings_of(alone, "codex")
+    settings_of(alone, "opencode")
+    alone.say("mcp", "add")
+    states = {str(row["agent"]): row["state"] for row in listed(alone)}
+    assert states == {
+        "claude": "missing",
+        "codex": "registered",
+        "gemini": "missing",
+        "opencode": "registered",
+    }
+
+
+def test_the_second_version_of_opencode_has_its_servers_one_level_deeper(
+    alone: CommandLine,
+) -> None:
+    path = settings_of(alone, "opencode")
+    path.write_text(OPENCODE_2, encoding="utf-8")
+    alone.say("mcp", "add", "opencode")
+    assert set(json.loads(path.read_text())["mcp"]) == {"servers"}
+    assert set(json.loads(path.read_text())["mcp"]["servers"]) == {"other", "loopsy"}
+
+
+def test_an_entry_of_another_home_is_changed_and_keeps_its_other_keys(alone: CommandLine) -> None:
+    path = settings_of(alone, "gemini")
+    alone.say("mcp", "add", "gemini")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"loopsy": {', '"loopsy": {"timeout": 5, // slow\n'), "utf-8")
+    alone.say("--home", str(alone.folder / "second"), "mcp", "add", "gemini")
+    changed = path.read_text(encoding="utf-8")
+    assert '"timeout": 5, // slow' in changed
+    assert str(alone.folder / "second") in changed
+    assert str(alone.home.root) not in changed
+
+
+def test_a_limit_that_its_user_has_changed_stays(alone: CommandLine) -> None:
+    path = settings_of(alone, "codex")
+    alone.say("mcp", "add", "codex")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("tool_timeout_sec = 3660", "tool_timeout_sec = 99"), "utf-8")
+    assert "registered already" in alone.say("mcp", "add", "codex")
+    alone.say("--home", str(alone.folder / "second"), "mcp", "add", "codex")
+    assert "tool_timeout_sec = 99" in path.read_text(encoding="utf-8")
+
+
+def test_a_link_to_settings_elsewhere_stays_a_link(alone: CommandLine) -> None:
+    path = settings_of(alone, "codex")
+    elsewhere = alone.folder / "dotfiles.toml"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    alone.say("mcp", "add", "codex")
+    assert path.is_symlink()
+    assert "mcp_servers.loopsy" in elsewhere.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_broken_settings_are_named_and_left_alone(alone: CommandLine, agent: str) -> None:
+    path = settings_of(alone, agent)
+    path.write_text("{ broken", encoding="utf-8")
+    said = alone.complaint("mcp", "add", agent, exit_code=1)
+    assert str(path) in said
+    assert path.read_text(encoding="utf-8") == "{ broken"
+
+
+@pytest.mark.parametrize("agent", ["claude", "gemini"])
+def test_an_agents_own_command_is_used_where_it_has_one(alone: CommandLine, agent: str) -> None:
+    path = settings_of(alone, agent)
+    path.write_text('{"mcpServers": {}}', encoding="utf-8")
+    program = alone.folder / "bin" / agent
+    program.parent.mkdir()
+    log = alone.folder / "asked"
+    source = OWN.format(python=sys.executable, log=str(log), file=FILES[agent][0])
+    program.write_text(source, encoding="utf-8")
+    program.chmod(0o755)
+
+    assert "would run" in alone.say("mcp", "add", agent, "--dry-run")
+    assert not log.exists()
+    alone.say("mcp", "add", agent)
+    alone.say("mcp", "add", agent)
+    alone.say("--home", str(alone.folder / "second"), "mcp", "add", agent)
+    alone.say("mcp", "remove", agent)
+    asked = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [words[:5] for words in asked] == [
+        ["mcp", word, "--scope", "user", "loopsy"] for word in ("add", "remove", "add", "remove")
+    ]
+    assert json.loads(path.read_text(encoding="utf-8")) == {"mcpServers": {}}
+
+
+def test_what_an_agents_own_command_complains_of_is_told(alone: CommandLine) -> None:
+    program = alone.folder / "bin" / "claude"
+    program.parent.mkdir()
+    shell = shutil.which("sh")
+    program.write_text(f"#!{shell}\necho not today >&2\nexit 3\n", encoding="utf-8")
+    program.chmod(0o755)
+    assert "not today" in alone.complaint("mcp", "add", "claude", exit_code=1)
+
+
+def test_an_unknown_agent_is_told_which_there_are(alone: CommandLine) -> None:
+    assert "claude, codex" in alone.complaint("mcp", "add", "hal", exit_code=2)
+    assert "no agent is installed" in alone.complaint("mcp", "add", exit_code=2)
+
+
+def test_results_are_had_as_json(alone: CommandLine) -> None:
+    settings_of(alone, "codex")
+    (done,) = result if isinstance(result := alone.json("mcp", "add", "codex"), list) else []
+    assert done == {
+        "agent": "codex",
+        "done": f"changed {alone.folder / '.codex/config.toml'}",
+        "problem": None,
+    }
+
+
+def test_advice_for_agents_is_printed(alone: CommandLine) -> None:
+    advice = alone.say("mcp", "agents-md")
+    assert advice.startswith("## Loopsy")
+    assert "loopsy_execute" in advice
+
+
+def listed(loopsy: CommandLine) -> list[dict[str, object]]:
+    rows = loopsy.json("mcp", "status")
+    assert isinstance(rows, list)
+    return rows

@@ -1,0 +1,93 @@
+"""Whatever a model calls tools with, it reads what is wrong, and the server lives on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from tests.mcp.agents_world import PATIENCE, open_agent, open_two_machines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WRONG: Final[list[tuple[str, dict[str, object], str]]] = [
+    ("execute", {}, "either `command`"),
+    ("execute", {"command": "x", "job": "j1"}, "either `command`"),
+    ("execute", {"command": ""}, "empty"),
+    ("execute", {"command": []}, "empty"),
+    ("execute", {"command": 5}, "`command`"),
+    ("execute", {"command": "x", "timeout": "soon"}, "`timeout`"),
+    ("execute", {"command": "x", "timeout": -1}, "`timeout`"),
+    ("execute", {"command": "x", "timeout": 1e9}, "`timeout`"),
+    ("execute", {"command": "x", "frobnicate": True}, "`frobnicate`"),
+    ("execute", {"command": "x", "max_chars": 1}, "`max_chars`"),
+    ("execute", {"command": "x", "peer": "nobody"}, "there are: kai"),
+    ("execute", {"command": ["/no/such/program"]}, "/no/such/program"),
+    ("execute", {"command": "true", "cwd": "/no/such/folder"}, "/no/such/folder"),
+    ("execute", {"command": "a\0b"}, "NUL"),
+    ("execute", {"command": "rm -rf /tmp/x", "peer": "kai"}, "rm"),
+    ("execute", {"job": "j99"}, "there is no job"),
+    ("session_start", {"agent": "hal"}, "hal"),
+    ("session_start", {"agent": "claude", "command": "x"}, "exclude"),
+    ("session_start", {"args": ["x"]}, "agent's"),
+    ("session_start", {"command": "x", "cols": 5000}, "`cols`"),
+    ("session_read", {}, "`session`"),
+    ("session_read", {"session": "none"}, "there are: s"),
+    ("session_read", {"session": "s", "after": "junk"}, "no position"),
+    ("session_read", {"session": "s", "after": "a:b"}, "no position"),
+    ("session_write", {"session": "s"}, "nothing to type"),
+    ("session_write", {"session": "s", "keys": "<Foo>"}, "<Enter>"),
+    ("session_wait", {"session": "s", "pattern": "("}, "pattern"),
+    ("session_wait", {"session": "s", "pattern": "(?=x)"}, "no lookaround"),
+    ("context_set", {"key": "", "value": "x"}, "`key`"),
+    ("context_set", {"key": "k" * 513, "value": "x"}, "`key`"),
+    ("context_set", {"key": "k"}, "`value`"),
+    ("context_get", {"key": "k", "newer_than": "x"}, "`newer_than`"),
+    ("send_message", {"to": "nobody", "body": "x"}, "there are: kai"),
+    ("send_message", {"to": "kai", "body": ""}, "`body`"),
+    ("send_message", {"to": "kai", "body": "x", "type": "shout"}, "`type`"),
+    ("check_ack", {"id": "never"}, "never"),
+    ("ack_message", {"id": "never"}, "never"),
+    ("task_list", {"wait": 5}, "`id`"),
+    ("task_list", {"id": "never"}, "never"),
+    ("task_complete", {"id": "never"}, "has not taken"),
+    ("task_complete", {"id": "never", "state": "maybe"}, "`state`"),
+    ("frobnicate", {}, "loopsy_execute"),
+]
+
+
+async def test_wrong_calls_are_answered_by_what_is_wrong(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_two_machines(tmp_path) as (desk, _), open_agent(desk.home) as agent:
+            await agent.data("session_start", command="exec sleep 1000", name="s")
+            for tool, arguments, word in WRONG:
+                said = await agent.complaint(tool, **arguments)
+                assert word in said, (tool, arguments, said)
+                assert "bug in Loopsy" not in said
+            assert (await agent.data("execute", command="echo alive"))["stdout"] == "alive\n"
+
+
+async def test_a_model_may_say_null_for_what_it_leaves_out(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_two_machines(tmp_path) as (desk, _), open_agent(desk.home) as agent:
+            done = await agent.data("execute", command="true", peer=None, cwd=None, timeout="30")
+            assert done["exit_code"] == 0
+
+
+async def test_binary_output_is_told_of(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_two_machines(tmp_path) as (desk, _), open_agent(desk.home) as agent:
+            ran = await agent.data("execute", command="printf 'PK\\003\\004\\000\\000'; exit 1")
+            assert ran["stdout"] == "[6 bytes that are no text, beginning with 504b03040000]"
+
+
+async def test_a_pattern_that_never_ends_does_not_hold_up_anything(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_two_machines(tmp_path) as (desk, _), open_agent(desk.home) as agent:
+            line = "a" * 4000
+            await agent.data("session_start", command=f"echo {line}; exec sleep 1000", name="s")
+            waited = await agent.data(
+                "session_wait", session="s", pattern="(a|aa)+$x|(a+)+b", after="0", timeout=1
+            )
+            assert waited["why"] == "timeout"
