@@ -12,16 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import trio
 
 from loopsy_core import __version__
-from loopsy_core.capabilities import (
-    SHARED_TABLES,
-    Context,
-    Files,
-    Jobs,
-    Messages,
-    Tasks,
-    open_context,
-    open_jobs,
-)
+from loopsy_core.capabilities import Files, Jobs, open_jobs
 from loopsy_core.errors import PeerLeft
 from loopsy_core.home import Home, load_config, load_identity, lock_file, open_audit_log
 from loopsy_core.kit import Broadcast, contained, one_error, open_database
@@ -56,6 +47,7 @@ from .pairing import Pairing
 from .phones import Phones
 from .relaying import Relaying, open_relaying
 from .router import Router
+from .sharing import Sharing, open_sharing
 from .watching import watch_sessions
 
 if TYPE_CHECKING:
@@ -110,9 +102,7 @@ class Node:
         self.pairing = Pairing(door)
         self.ways = Ways()
         self.machines: Machines
-        self.context: Context
-        self.messages: Messages
-        self.tasks: Tasks
+        self.sharing: Sharing
         self.port: int | None = None
         """Where it listens for machines; None when it does not."""
         self.http: HttpDoor
@@ -153,7 +143,7 @@ class Node:
                 acquaintance = Acquaintance(self.door.book, peer, conversation, way, address_at)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(acquaintance.keep)
-                    nursery.start_soon(self.messages.hand_over, peer, conversation)
+                    nursery.start_soon(self.sharing.hand_over, peer, conversation)
                     await conversation.wait_closed()
                     nursery.cancel_scope.cancel()
 
@@ -234,8 +224,7 @@ class Node:
 
     def is_machine(self, contact: PeerId) -> bool:
         """Whether a contact is another machine, and not a phone."""
-        known = self.door.book.get(contact)
-        return known is not None and known.kind == "machine"
+        return self.machines.is_machine(contact)
 
     def lan_addresses(self) -> list[str]:
         """Return where other machines can call this one."""
@@ -257,6 +246,7 @@ class Node:
             host=host,
             http_port=self.http.port,
             http_problem=self.http.problem,
+            sharing_problem=self.sharing.problem,
         )
 
     async def sessions_alive(self) -> int:
@@ -334,10 +324,9 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
         events: Broadcast[Event] = Broadcast()
         async with (
             open_database(home.database, (*MIGRATIONS, COMMANDS_TABLE)) as database,
-            open_database(home.shared_database, SHARED_TABLES) as shared,
             open_book(database) as book,
             open_kinds(database) as kinds,
-            open_context(shared) as context,
+            open_sharing(home.shared_database, identity.name, book) as sharing,
             trio.open_nursery() as nursery,
         ):
             door = Door(identity, __version__, book, events)
@@ -362,12 +351,9 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                     node.serve_by_relay,
                     config.discovery.manual_peers,
                 )
-                node.context = context
-                node.messages = Messages(context, identity.name)
-                nursery.start_soon(node.messages.keep_expired)
-                node.tasks = Tasks(context)
-                nursery.start_soon(node.tasks.keep_returned)
                 node.machines = Machines(door, node.ways, keeper, relaying, events)
+                sharing.machines = node.machines
+                node.sharing = sharing
                 if lan:
                     await node.listen(config.server.port)
                 nursery.start_soon(keeper.keep)
