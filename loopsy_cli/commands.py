@@ -64,6 +64,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "context watch": ("Keys and values as they change", "loopsy_cli.context:watch"),
         "context broadcast": ("Set a key on every machine", "loopsy_cli.context:broadcast"),
         "message send": ("Send a message to a machine", "loopsy_cli.message:send"),
+        "message broadcast": ("Send a message to every machine", "loopsy_cli.message:broadcast"),
         "message inbox": ("Messages that have come", "loopsy_cli.message:inbox"),
         "message ack": ("Say that a message was read", "loopsy_cli.message:ack"),
         "message outbox": ("What became of sent messages", "loopsy_cli.message:outbox"),

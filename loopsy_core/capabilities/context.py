@@ -52,8 +52,8 @@ class Context:
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         """Keep entries in `database`; `clock` is in seconds since 1970."""
-        self._database = database
         self._together = GroupCommit(database)
+        self._readers = GroupCommit(database, reading=True)
         self._clock = clock
         self._watchers = Watchers()
         self._sooner = Bell()
@@ -172,7 +172,7 @@ class Context:
     async def read(self, work: Callable[[Entries], T]) -> T:
         """Read several things at once; it sees all that was answered before."""
         now = self._clock()
-        return await self._database.read(lambda connection: work(Entries(connection, now)))
+        return await self._readers.transact(lambda connection: work(Entries(connection, now)))
 
     async def keep_swept(self) -> NoReturn:
         """Delete entries whose time is over, for ever."""

@@ -85,7 +85,7 @@ its end, by its own clock: this is how far the two clocks may part."""
 ACK_TTL: Final = 86_400.0
 MOST_WAITING: Final = 10_000
 """Messages that may wait for one machine."""
-MOST_UNREAD: Final = 1000
+MOST_UNREAD: Final = 10_000
 """Messages of one machine that may lie in the inbox; then it has to wait."""
 MOST_UNREAD_BYTES: Final = 32 << 20
 MOST_REMEMBERED: Final = 200_000

@@ -48,9 +48,13 @@ class _Entry(Generic[T]):
 class GroupCommit:
     """Stands before a `Database` and has its commits shared."""
 
-    def __init__(self, database: Database) -> None:
-        """Use `database`, which others may use as well."""
+    def __init__(self, database: Database, *, reading: bool = False) -> None:
+        """Use `database`, which others may use as well.
+
+        With `reading` it is for what only reads: those that wait share one way to the thread.
+        """
         self._database = database
+        self._reading = reading
         self._waiting: list[_Entry[object]] = []
         self._led = False
         # Who came together, and how long their commit took.
@@ -102,11 +106,13 @@ class GroupCommit:
     async def _lead(self, mine: _Entry[object]) -> None:
         group: list[_Entry[object]] = []
         try:
-            await self._gather()
+            if not self._reading:
+                await self._gather()
             group = self._waiting[:MOST_TOGETHER]
             del self._waiting[:MOST_TOGETHER]
             began = trio.current_time()
-            await self._database.transact(lambda connection: self._run_all(connection, group))
+            act = self._database.read if self._reading else self._database.transact
+            await act(lambda connection: self._run_all(connection, group))
             self._took = trio.current_time() - began
             self._expected = min(len(group) + len(self._waiting), MOST_TOGETHER)
         except trio.Cancelled:

@@ -85,8 +85,9 @@ class Story:
             case "ack", int(who):
                 machine, _ = self._who(who)
                 for envelope in machine.inbox() if machine.up else []:
-                    await machine.ack(envelope.id)
-                    self.acknowledged.add(envelope.id)
+                    if envelope in machine.inbox():  # and has not expired meanwhile
+                        await machine.ack(envelope.id)
+                        self.acknowledged.add(envelope.id)
             case ("link",):
                 await self._link()
             case ("cut",):
