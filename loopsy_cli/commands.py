@@ -77,6 +77,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "task cancel": ("Take a task back", "loopsy_cli.task:cancel"),
         "task watch": ("Tasks as they change", "loopsy_cli.task:watch"),
     },
+    "Fleet": {
+        "fleet start": ("Several nodes on this machine, paired", "loopsy_cli.fleet:start"),
+        "fleet list": ("Those nodes", "loopsy_cli.fleet:list_fleet"),
+        "fleet stop": ("Stop them all", "loopsy_cli.fleet:stop"),
+    },
     "Phones": {
         "mobile pair": ("Show a QR and a code for a phone", "loopsy_cli.mobile:pair"),
         "phone list": ("Paired phones", "loopsy_cli.mobile:list_phones"),
@@ -102,6 +107,7 @@ GROUPS = {
     "context": "Values under keys, shared between machines and agents.",
     "message": "Messages between machines, and the agents on them.",
     "task": "Work that one machine hands out and any one worker takes.",
+    "fleet": "Several nodes on one machine, to try everything on one laptop.",
     "mobile": "Pairing phones with this machine.",
     "phone": "Phones that are paired with this machine.",
     "relay": "The relay that phones come through.",

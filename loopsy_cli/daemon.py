@@ -18,7 +18,7 @@ from .show import clean, ending, flush, note, print_json, say
 if TYPE_CHECKING:
     from loopsy_core.wire import SessionInfo
 
-__all__ = ["ensure_daemon", "init", "restart", "runs", "start", "stop"]
+__all__ = ["end_sessions", "ensure_daemon", "init", "restart", "runs", "start", "stop", "stop_node"]
 
 LEAVING: Final = 20.0
 """Seconds in which a node that was asked to stop must be gone."""
@@ -88,14 +88,14 @@ def stop(
     """
     home = Home.find()
     try:
-        living = _stop_node(home)
+        living = stop_node(home)
         stopped = True
     except NoDaemon:
         if not sessions:
             raise
         living = 0
         stopped = False
-    ended = _end_sessions(home) if sessions else []
+    ended = end_sessions(home) if sessions else []
     if json:
         left = 0 if sessions else living
         print_json({"stopped": stopped, "sessions": left, "ended": [info.id for info in ended]})
@@ -123,7 +123,7 @@ def restart(
     home = Home.find()
     try:
         lan = lan or (not no_lan and ask(NodeStatus(), home).port is not None)
-        living = _stop_node(home)
+        living = stop_node(home)
     except NoDaemon:
         living = 0
         note("no daemon ran")
@@ -163,7 +163,7 @@ def runs(home: Home) -> bool:
     return True
 
 
-def _stop_node(home: Home) -> int:
+def stop_node(home: Home) -> int:
     """Have the node leave and wait until it has; return how many sessions live on."""
     living = ask(StopNode(), home).sessions
     deadline = time.monotonic() + LEAVING
@@ -176,7 +176,8 @@ def _stop_node(home: Home) -> int:
     raise Gone(f"the daemon is asked to stop, but does not leave; {home.node_log} may say why")
 
 
-def _end_sessions(home: Home) -> list[SessionInfo]:
+def end_sessions(home: Home) -> list[SessionInfo]:
+    """End all sessions of `home`, whether a node runs or not; return those that were alive."""
     listed = ask_host([ListSessions()], home)
     if listed is None:
         return []

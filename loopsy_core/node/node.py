@@ -212,12 +212,13 @@ class Node:
         """Talk with a machine that we have called at `address`."""
         await self.converse(channel, asker, kind="lan", opener=True, address_at=lambda _: address)
 
-    async def listen(self, http_port: int) -> None:
+    async def listen(self, http_port: int, *, loopback: bool = False) -> None:
         """Listen for other machines, on the port behind that of the HTTP door.
 
-        Raises `Busy` when it is taken.
+        With `loopback` only for other nodes on this one. Raises `Busy` when the port is taken.
         """
-        listeners = await open_listeners(http_port + 1 if http_port else 0)
+        port = http_port + 1 if http_port else 0
+        listeners = await open_listeners(port, loopback=loopback)
         self.port = listeners[0].socket.getsockname()[1]
         await self._nursery.start(serve_tcp, listeners, self.serve_lan)
         _log.info("listening for machines on port %d", self.port)
@@ -308,10 +309,13 @@ class Node:
 
 
 @asynccontextmanager
-async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGenerator[Node]:
+async def open_node(
+    home: Home | None = None, *, lan: bool = False, loopback: bool = False
+) -> AsyncGenerator[Node]:
     """Run the node of a home for as long as the block lasts; its sessions outlive it.
 
-    With `lan` it listens for other machines, on the port behind that of the HTTP door.
+    With `lan` it listens for other machines, on the port behind that of the HTTP door; with
+    `loopback` in its place, for other nodes on this machine.
 
     The home must exist (`loopsy init` makes it). Raises `Busy` when a node runs there already,
     `Misconfigured` when a file or permission there must be mended first.
@@ -354,8 +358,8 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                 node.machines = Machines(door, node.ways, keeper, relaying, events)
                 sharing.machines = node.machines
                 node.sharing = sharing
-                if lan:
-                    await node.listen(config.server.port)
+                if lan or loopback:
+                    await node.listen(config.server.port, loopback=not lan)
                 nursery.start_soon(keeper.keep)
                 nursery.start_soon(node.machines.publish_ways)
                 if config.discovery.enabled:
