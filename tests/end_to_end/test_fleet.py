@@ -60,6 +60,7 @@ class Fleet:
             process.kill()
             process.communicate(timeout=PATIENCE)
         self.loopsy.run("fleet", "stop", exit_code=None)
+        self.loopsy.close()
         for number in range(1, COUNT + 1):
             end_holder(self.home(number).node_lock)
             end_holder(self.home(number).host_lock)
@@ -190,7 +191,7 @@ def test_the_build_farm(fleet: Fleet) -> None:
     assert code == 1
     assert [f"built-{number + 1} (" in lines[number] for number in range(6)] == [True] * 6
     assert lines[6].startswith("exit 3: exit code 3")
-    assert "(fleet-2)" in out or "(fleet-3)" in out
+    assert "(machine fleet-2)" in out or "(machine fleet-3)" in out
 
 
 def test_the_roll_call(fleet: Fleet) -> None:

@@ -61,10 +61,11 @@ async def spoil(good: Path, file: Path, damage: str) -> None:
     """Put what was a database with entries to `file`, damaged."""
     async with open_shared(good, "kai", ()) as shared:
         await shared.context.set("k", "v" * 10_000, by="me")
-    write(file, bytearray(good.read_bytes()), damage)
+    write(file, good, damage)
 
 
-def write(file: Path, data: bytearray, damage: str) -> None:
+def write(file: Path, good: Path, damage: str) -> None:
+    data = bytearray(good.read_bytes())
     if damage == "no database":
         data[:] = b"this is no database" * 1000
     else:
