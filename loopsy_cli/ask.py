@@ -21,6 +21,7 @@ from loopsy_core.wire import (
     Data,
     Fault,
     FrameDecoder,
+    Item,
     Operation,
     cost,
     encode,
@@ -52,11 +53,13 @@ def ask(
     to: str | None = None,
     data: bytes = b"",
     on_data: Callable[[bytes], object] | None = None,
+    on_item: Callable[[bytes], object] | None = None,
 ) -> R:
     """Ask the node of `home` (by default the one in use) and return its reply.
 
     With `to` another machine is asked, by way of that node. `data` is sent in the call's stream;
-    `on_data` is called with each piece of Data that comes before the reply.
+    `on_data` is called with each piece of Data that comes before the reply, `on_item` with each
+    value, as it was written; what they raise takes the question back.
 
     Raises `NoDaemon` when no node runs there, what the node answers with, and `Gone` when the
     connection is lost.
@@ -64,7 +67,7 @@ def ask(
     home = home or Home.find()
     try:
         with _connect(home.node_socket) as sock:
-            [reply] = _converse(sock, [_Question(operation, to, data)], on_data)
+            [reply] = _converse(sock, [_Question(operation, to, data)], on_data, on_item)
     except FileNotFoundError:
         raise _no_daemon(home) from None
     return _unless_failed(reply)
@@ -141,6 +144,7 @@ def _converse(
     sock: socket.socket,
     questions: Sequence[_Question[R]],
     on_data: Callable[[bytes], object] | None = None,
+    on_item: Callable[[bytes], object] | None = None,
     *,
     deadline: float | None = None,
 ) -> list[R | LoopsyError]:
@@ -169,6 +173,9 @@ def _converse(
             if isinstance(heard, Data) and on_data is not None:
                 on_data(heard.data)
                 calls.consumed(heard.id, cost(heard.data))
+            elif isinstance(heard, Item) and on_item is not None:
+                on_item(heard.value)
+                calls.consumed(heard.id, cost(heard.value))
             elif isinstance(heard, (Answer, Fault)):
                 unsent.pop(heard.id, None)
                 number = waiting.pop(heard.id)

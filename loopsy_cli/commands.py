@@ -64,6 +64,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "context watch": ("Keys and values as they change", "loopsy_cli.context:watch"),
         "context broadcast": ("Set a key on every machine", "loopsy_cli.context:broadcast"),
         "message send": ("Send a message to a machine", "loopsy_cli.message:send"),
+        "message broadcast": ("Send a message to every machine", "loopsy_cli.message:broadcast"),
         "message inbox": ("Messages that have come", "loopsy_cli.message:inbox"),
         "message ack": ("Say that a message was read", "loopsy_cli.message:ack"),
         "message outbox": ("What became of sent messages", "loopsy_cli.message:outbox"),
@@ -82,6 +83,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "mcp status": ("Which agents know of your machines", "loopsy_cli.mcp:status"),
         "mcp serve": ("What they start: tools over stdio", "loopsy_cli.mcp:serve"),
         "mcp agents-md": ("Advice for agents, to put in AGENTS.md", "loopsy_cli.mcp:agents_md"),
+    },
+    "Fleet": {
+        "fleet start": ("Several nodes on this machine, paired", "loopsy_cli.fleet:start"),
+        "fleet list": ("Those nodes", "loopsy_cli.fleet:list_fleet"),
+        "fleet stop": ("Stop them all", "loopsy_cli.fleet:stop"),
     },
     "Phones": {
         "mobile pair": ("Show a QR and a code for a phone", "loopsy_cli.mobile:pair"),
@@ -111,6 +117,7 @@ GROUPS = {
     "message": "Messages between machines, and the agents on them.",
     "task": "Work that one machine hands out and any one worker takes.",
     "mcp": "Your machines as tools of AI agents.",
+    "fleet": "Several nodes on one machine, to try everything on one laptop.",
     "mobile": "Pairing phones with this machine.",
     "phone": "Phones that are paired with this machine.",
     "relay": "The relay that phones come through.",

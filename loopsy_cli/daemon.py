@@ -18,7 +18,17 @@ from .show import clean, ending, flush, note, print_json, say
 if TYPE_CHECKING:
     from loopsy_core.wire import SessionInfo
 
-__all__ = ["ensure_daemon", "init", "renew_daemon", "restart", "runs", "start", "stop"]
+__all__ = [
+    "end_sessions",
+    "ensure_daemon",
+    "init",
+    "renew_daemon",
+    "restart",
+    "runs",
+    "start",
+    "stop",
+    "stop_node",
+]
 
 LEAVING: Final = 20.0
 """Seconds in which a node that was asked to stop must be gone."""
@@ -88,14 +98,14 @@ def stop(
     """
     home = Home.find()
     try:
-        living = _stop_node(home)
+        living = stop_node(home)
         stopped = True
     except NoDaemon:
         if not sessions:
             raise
         living = 0
         stopped = False
-    ended = _end_sessions(home) if sessions else []
+    ended = end_sessions(home) if sessions else []
     if json:
         left = 0 if sessions else living
         print_json({"stopped": stopped, "sessions": left, "ended": [info.id for info in ended]})
@@ -158,7 +168,7 @@ def renew_daemon(home: Home, *, lan: bool) -> tuple[int | None, int]:
 
     Raises `NoDaemon` when none runs.
     """
-    living = _stop_node(home)
+    living = stop_node(home)
     return ensure_daemon(home, lan=lan), living
 
 
@@ -171,7 +181,7 @@ def runs(home: Home) -> bool:
     return True
 
 
-def _stop_node(home: Home) -> int:
+def stop_node(home: Home) -> int:
     """Have the node leave and wait until it has; return how many sessions live on."""
     living = ask(StopNode(), home).sessions
     deadline = time.monotonic() + LEAVING
@@ -184,7 +194,8 @@ def _stop_node(home: Home) -> int:
     raise Gone(f"the daemon is asked to stop, but does not leave; {home.node_log} may say why")
 
 
-def _end_sessions(home: Home) -> list[SessionInfo]:
+def end_sessions(home: Home) -> list[SessionInfo]:
+    """End all sessions of `home`, whether a node runs or not; return those that were alive."""
     listed = ask_host([ListSessions()], home)
     if listed is None:
         return []

@@ -92,6 +92,12 @@ def _look(home: Home) -> Iterator[Finding]:
     if status.host is not None:
         yield _host(status.host, status.version)
     yield _http(status)
+    if status.sharing_problem is not None:
+        yield Finding(
+            "shared", Verdict.BAD,
+            f"there is no context, and no messages and tasks: {status.sharing_problem}",
+            f"move {home.shared_database} aside or restore a backup of it; loopsy restart",
+        )  # fmt: skip
     yield from _relay(status.relay)
     yield _network(home, status)
     yield from map(_peer, ask(ListPeers(), home).peers)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
+from contextlib import suppress
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
 
-from loopsy_core.errors import NotFound
+from loopsy_core.errors import Busy, LoopsyError, NotFound
 from loopsy_core.home import parse_duration
 from loopsy_core.wire import (
     AckMessage,
-    GetContext,
+    ContextCurrent,
+    ContextSet,
     Hello,
-    ListContext,
+    ListPeers,
     MessageEnvelope,
     MessageType,
     SendMessage,
+    Sent,
+    WatchContext,
+    decode_context_item,
     decode_message_envelope,
 )
 
@@ -25,12 +30,7 @@ from .ask import ask
 from .options import Json, Option
 from .show import age, clean, fit, flush, print_json, say, table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from loopsy_core.wire import ContextInfo
-
-__all__ = ["ack", "inbox", "outbox", "send"]
+__all__ = ["ack", "broadcast", "inbox", "outbox", "send"]
 
 STANDARD_INPUT: Final = "-"
 
@@ -59,6 +59,48 @@ def send(
         say(f"{clean(sent.id)} is on its way to {clean(sent.to)}")
 
 
+def broadcast(
+    body: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    ttl: Annotated[str, Option("How long it may wait: 30s, 5m, 2h, 7d.", "TIME")] = "1h",
+    json: Json = False,
+) -> int:
+    """Send a message to every paired machine; those that are away get it when they are back.
+
+    The exit code is 1 when it could not be sent to one of them.
+    """
+    if body == STANDARD_INPUT:
+        body = sys.stdin.read()
+    lifetime = parse_duration(ttl)
+    results: dict[str, Sent | LoopsyError] = {}
+    for peer in ask(ListPeers()).peers:
+        try:
+            results[peer.name] = ask(
+                SendMessage(to=peer.id, body=body, type="broadcast", ttl=lifetime)
+            )
+        except (Busy, NotFound) as error:
+            results[peer.name] = error
+    if json:
+        print_json([_result(name, result) for name, result in results.items()])
+    elif not results:
+        say("no machine is paired; `loopsy pair` pairs one")
+    for name, result in {} if json else results.items():
+        said = (
+            f"not sent: {result}"
+            if isinstance(result, LoopsyError)
+            else f"{result.id} is on its way"
+        )
+        say(f"{clean(name)}: {clean(said)}")
+    return 1 if any(isinstance(result, LoopsyError) for result in results.values()) else 0
+
+
+def _result(name: str, result: Sent | LoopsyError) -> dict[str, str | None]:
+    if isinstance(result, LoopsyError):
+        return {"machine": name, "id": None, "error": str(result)}
+    return {"machine": name, "id": result.id, "error": None}
+
+
 def inbox(
     *,
     watch: Annotated[bool, Option("Go on, with each message as it comes.")] = False,
@@ -73,7 +115,7 @@ def inbox(
 
         run(lambda: _watch(as_json=json))
         return
-    found = list(_read(f"inbox:{ask(Hello()).name}:"))
+    found = _read(f"inbox:{ask(Hello()).name}:")
     if json:
         print_json(found)
     elif not found:
@@ -93,7 +135,7 @@ def ack(message: str, /, *, json: Json = False) -> None:
 
 def outbox(*, json: Json = False) -> None:
     """Show what was sent from here, and how far each message is."""
-    found = list(_read("outbox:"))
+    found = _read("outbox:")
     if json:
         print_json(found)
     elif not found:
@@ -102,22 +144,30 @@ def outbox(*, json: Json = False) -> None:
         table(("ID", "TO", "STATE", "SENT", "TEXT"), map(_row, found))
 
 
-def _read(prefix: str) -> Iterator[MessageEnvelope]:
-    entries: list[ContextInfo] = []
-    after: str | None = ""
-    while after is not None:
-        page = ask(ListContext(prefix=prefix, after=after))
-        entries += page.entries
-        after = page.next
-    for info in entries:
-        pieces: list[bytes] = []
-        try:
-            ask(GetContext(key=info.key), on_data=pieces.append)
-        except NotFound:
-            continue  # gone in this moment
-        envelope = decode_message_envelope(b"".join(pieces))
-        if envelope is not None:
-            yield envelope
+def _read(prefix: str) -> list[MessageEnvelope]:
+    """Return the messages under `prefix`, in the order of their coming."""
+    values: list[tuple[int, bytearray]] = []
+
+    def on_item(item: bytes) -> None:
+        told = decode_context_item(item)
+        if isinstance(told, ContextCurrent):
+            raise _AllToldError
+        if isinstance(told, ContextSet):
+            values.append((told.info.revision, bytearray()))
+
+    with suppress(_AllToldError):
+        # Watching tells of everything in one go; what changes afterwards is not waited for.
+        ask(
+            WatchContext(prefix=prefix),
+            on_item=on_item,
+            on_data=lambda data: values[-1][1].extend(data),
+        )
+    envelopes = [decode_message_envelope(bytes(value)) for _, value in sorted(values)]
+    return [envelope for envelope in envelopes if envelope is not None]
+
+
+class _AllToldError(Exception):
+    """There is no more."""
 
 
 async def _watch(*, as_json: bool) -> None:

@@ -42,6 +42,8 @@ def status(*, json: Json = False) -> None:
     say(f"listens   {listens}")
     say(f"http      {_http_line(found)}")
     say(f"relay     {relay_line(found.relay)}")
+    if found.sharing_problem is not None:
+        say(f"shared    nothing: {clean(found.sharing_problem)}")
     say(f"home      {clean(root)}")
     say(dim(f"node id   {clean(found.node_id)}"))
 

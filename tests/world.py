@@ -289,19 +289,30 @@ class _Token:
 
 
 class InlineDatabase:
-    """Runs transactions at once, in memory; has the one method of `Database` that is used."""
+    """Runs transactions at once, in memory; has those methods of `Database` that are used."""
 
     def __init__(self, migrations: Sequence[str]) -> None:
-        self._connection = sqlite3.connect(":memory:")
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
         for script in migrations:
             self._connection.executescript(script)
+        self._connection.execute("PRAGMA foreign_keys = ON")
 
     async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         await trio.lowlevel.checkpoint()
-        with self._connection:
-            return work(self._connection)
+        self._connection.execute("BEGIN")
+        try:
+            result = work(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return result
 
     read = transact
+
+    def translated(self, error: Exception) -> Exception:
+        return error
 
     def close(self) -> None:
         self._connection.close()

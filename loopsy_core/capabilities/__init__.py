@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from .context import Context, open_context
-from .context_table import CONTEXT_TABLE
+from .context import Context
 from .files import Files
 from .jobs import Jobs, open_jobs
-from .message_table import MESSAGE_TABLES
 from .messages import Messages
-from .task_table import TASK_TABLE
+from .shared import SHARED_TABLES, Shared, open_shared, share
 from .tasks import Tasks
 
 __all__ = [
@@ -17,10 +15,9 @@ __all__ = [
     "Files",
     "Jobs",
     "Messages",
+    "Shared",
     "Tasks",
-    "open_context",
     "open_jobs",
+    "open_shared",
+    "share",
 ]
-
-SHARED_TABLES = (CONTEXT_TABLE, MESSAGE_TABLES, TASK_TABLE)
-"""The tables of what machines and agents share."""

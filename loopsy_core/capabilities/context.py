@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
-import trio
-
-from loopsy_core.errors import BadRequest, Busy, NotFound
-from loopsy_core.kit import Broadcast, GroupCommit, Missed, contained
+from loopsy_core.errors import BadRequest
+from loopsy_core.kit import Bell, GroupCommit
 from loopsy_core.wire import (
     MAX_VALUE,
     ContextCurrent,
@@ -21,63 +18,46 @@ from loopsy_core.wire import (
     ContextSet,
 )
 
-from . import context_table as table
+from .due import keep_due
+from .entries import Entries
+from .watchers import Watchers
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable
 
     from loopsy_core.kit import Database
     from loopsy_core.links import Asked
-    from loopsy_core.wire import (
-        DeleteContext,
-        GetContext,
-        ListContext,
-        Nothing,
-        SetContext,
-        WatchContext,
-    )
+    from loopsy_core.wire import DeleteContext, GetContext, ListContext, SetContext, WatchContext
 
-    from .context_table import Removed
+    from .entries import Entry
+    from .watchers import Read, Told, Watcher
 
-__all__ = ["Changed", "Context", "open_context"]
+__all__ = ["Context", "check_key"]
 
-BEHIND: Final = 1000
-"""Changes that a watcher may be behind; they are small, for values are read when they are sent."""
 SWEEP: Final = 200
 """Entries that are swept away in one transaction."""
-LONGEST_SLEEP: Final = 60.0
-"""Seconds between two looks for entries whose time is over, for the clock may be set."""
-SHORTEST_SLEEP: Final = 0.05
+PAGE_BYTES: Final = 524_288
+"""Of keys and names in one page, which has to fit one message."""
+INFO_BYTES: Final = 64
+"""Of an entry in a page, beside its key and the name of who set it."""
 
 T = TypeVar("T")
-Why: TypeAlias = Literal["deleted", "expired"]
 
 _log = logging.getLogger("loopsy.context")
 
 
-class Changed:
-    """A key was set, or is gone."""
-
-    __slots__ = ("key", "revision", "why")
-
-    def __init__(self, key: str, revision: int, why: Why | None) -> None:
-        """`why` is None for a key that was set."""
-        self.key = key
-        self.revision = revision
-        self.why = why
-
-
 class Context:
-    """The entries of one node; `open_context` makes it."""
+    """The entries of one node, and those who watch them."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         """Keep entries in `database`; `clock` is in seconds since 1970."""
-        self._database = database
         self._together = GroupCommit(database)
+        self._readers = GroupCommit(database, reading=True)
         self._clock = clock
-        self.changes: Broadcast[Changed] = Broadcast()
-        self._sooner = trio.Event()
+        self._watchers = Watchers()
+        self._sooner = Bell()
+        self._next_sweep = math.inf
 
     # What is asked over calls.
 
@@ -96,76 +76,49 @@ class Context:
         return info
 
     async def list(self, request: ListContext) -> ContextList:
-        """Return a page of entries."""
-        work = partial(
-            table.keys_from,
-            prefix=request.prefix,
-            after=request.after,
-            limit=request.limit + 1,
-            now=self._clock(),
-        )
-        found = await self._database.read(work)
-        page = found[: request.limit]
+        """Return a page of entries: as many as were asked for, or as fit an answer."""
+
+        def work(entries: Entries) -> list[ContextInfo]:
+            return entries.infos(request.prefix, request.after, request.limit + 1)
+
+        found = await self.read(work)
+        page: list[ContextInfo] = []
+        size = 0
+        for info in found[: request.limit]:
+            size += len(info.key.encode()) + len(info.updated_by.encode()) + INFO_BYTES
+            if page and size > PAGE_BYTES:
+                break
+            page.append(info)
         return ContextList(page, page[-1].key if len(found) > len(page) else None)
 
     async def delete(self, request: DeleteContext) -> ContextInfo:
         """Delete a key and return what it was."""
-        removed = await self.transact(
-            lambda connection: table.delete(
-                connection, request.key, now=self._clock(), if_revision=request.if_revision
-            )
+        return await self.transact(
+            lambda entries: entries.delete(request.key, if_revision=request.if_revision)
         )
-        self.gone(removed, "deleted")
-        return removed.info
 
-    async def watch(self, asked: Asked, request: WatchContext) -> Nothing:
-        """Send what there is, then what changes, until the asker leaves."""
-        # Subscribed first and then read: what changes between comes twice rather than never, and
-        # its revision tells.
-        with self.changes.subscribe(BEHIND) as changes:
-            seen = await self._send_all(asked, request.prefix)
-            await asked.send_item(ContextCurrent(max(seen.values(), default=0)))
-            try:
-                async for change in changes:
-                    if change.key.startswith(request.prefix):
-                        await self._send_change(asked, change, seen)
-            except Missed as missed:
-                raise Busy(f"{missed.count} changes were missed; watch anew") from None
-        raise Busy("the node is leaving")
+    async def watch(self, asked: Asked, request: WatchContext) -> NoReturn:
+        """Send what there is, then what changes, until the asker leaves or falls behind."""
+        with self._watchers.open(request.prefix) as watcher:
+            while True:
+                await watcher.wait()
+                told = await self._read_for(watcher)
+                for info, value in told.entries:
+                    await asked.send_item(ContextSet(info))
+                    await asked.send(value.encode())
+                for gone in told.gone:
+                    await asked.send_item(ContextDeleted(gone.key, gone.revision, gone.why))
+                if told.current is not None:
+                    await asked.send_item(ContextCurrent(told.current))
 
-    async def _send_all(self, asked: Asked, prefix: str) -> dict[str, int]:
-        """Send all entries under `prefix`; return the revision of each."""
-        seen: dict[str, int] = {}
-        after = ""
-        while True:
-            now = self._clock()
-            page = await self._database.read(
-                partial(table.keys_from, prefix=prefix, after=after, limit=100, now=now)
-            )
-            for info in page:
-                await self._send_entry(asked, info.key, seen)
-                after = info.key
-            if not page:
-                return seen
+    async def _read_for(self, watcher: Watcher) -> Told:
+        told: list[Told] = []
 
-    async def _send_change(self, asked: Asked, change: Changed, seen: dict[str, int]) -> None:
-        if change.revision <= seen.get(change.key, 0):
-            return
-        if change.why is None:
-            await self._send_entry(asked, change.key, seen)
-            return
-        seen.pop(change.key, None)
-        await asked.send_item(ContextDeleted(change.key, change.revision, change.why))
+        def take(read: Read) -> None:
+            told.append(watcher.take(read))
 
-    async def _send_entry(self, asked: Asked, key: str, seen: dict[str, int]) -> None:
-        try:
-            info, value = await self.get(key)
-        except NotFound:
-            return  # it is gone already, of which there is a change to come
-        if info.revision > seen.get(key, 0):
-            seen[key] = info.revision
-            await asked.send_item(ContextSet(info))
-            await asked.send(value.encode())
+        await self.transact(watcher.plan(), take)
+        return told[0]
 
     # What other capabilities ask.
 
@@ -179,69 +132,65 @@ class Context:
         if_revision: int | None = None,
     ) -> ContextInfo:
         """Set a key; on disk when this returns."""
-        now = self._clock()
-        expires_at = None if ttl is None else now + ttl
-        info = await self.transact(
-            lambda connection: table.put(
-                connection,
-                key,
-                value,
-                now=now,
-                by=by,
-                expires_at=expires_at,
-                if_revision=if_revision,
-            )
-        )
-        self.was_set(info)
-        return info
 
-    async def get(self, key: str) -> tuple[ContextInfo, str]:
+        def work(entries: Entries) -> ContextInfo:
+            expires_at = None if ttl is None else entries.now + ttl
+            return entries.put(key, value, by=by, expires_at=expires_at, if_revision=if_revision)
+
+        return await self.transact(work)
+
+    async def get(self, key: str) -> Entry:
         """Return an entry and its value; raises `NotFound`."""
+        return await self.read(lambda entries: entries.get(key))
+
+    async def transact(
+        self, work: Callable[[Entries], T], then: Callable[[T], object] | None = None
+    ) -> T:
+        """Do several things to the entries at once, or nothing when `work` raises.
+
+        On disk when this returns, and whoever watches is told. `then` is called with the result in
+        the order of the transactions, before this returns.
+        """
         now = self._clock()
-        return await self._database.read(lambda connection: table.get(connection, key, now))
 
-    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do several things to the table at once; tell `was_set` and the like afterwards."""
-        return await self._together.transact(work)
+        def both(connection: sqlite3.Connection) -> tuple[T, Entries]:
+            entries = Entries(connection, now)
+            return work(entries), entries
 
-    def was_set(self, info: ContextInfo) -> None:
-        """Tell watchers of an entry that was set, now that it is on disk."""
-        self.changes.publish(Changed(info.key, info.revision, None))
-        if info.expires_at is not None:
-            self._sooner.set()
+        def tell(done: tuple[T, Entries]) -> None:
+            result, entries = done
+            self._watchers.publish(entries.changes)
+            if entries.soonest < self._next_sweep:
+                self._next_sweep = entries.soonest
+                self._sooner.ring()
+            if then is not None:
+                then(result)
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Read several things from the table at once."""
-        return await self._database.read(work)
+        result, _ = await self._together.transact(both, tell)
+        return result
 
-    def gone(self, removed: Removed, why: Why) -> None:
-        """Tell watchers of an entry that is gone, now that it is so on disk."""
-        self.changes.publish(Changed(removed.info.key, removed.revision, why))
+    async def read(self, work: Callable[[Entries], T]) -> T:
+        """Read several things at once; it sees all that was answered before."""
+        now = self._clock()
+        return await self._readers.transact(lambda connection: work(Entries(connection, now)))
 
     async def keep_swept(self) -> NoReturn:
         """Delete entries whose time is over, for ever."""
-        while True:
-            self._sooner = trio.Event()
-            pause = LONGEST_SLEEP
-            with contained(_log, "sweeping context"):
-                pause = await self.sweep()
-            with trio.move_on_after(max(SHORTEST_SLEEP, min(pause, LONGEST_SLEEP))):
-                await self._sooner.wait()
+        await keep_due(self.sweep, self._sooner, _log, "sweeping context")
 
-    async def sweep(self) -> float:
+    async def sweep(self) -> float | None:
         """Delete what is over; return the seconds until there is more."""
         while True:
             now = self._clock()
-            due = await self._database.read(table.next_expiry)
-            if due is None:
-                return LONGEST_SLEEP
-            if due > now:
-                return due - now
-            removed = await self.transact(
-                lambda connection, now=now: table.sweep(connection, now, SWEEP)  # type: ignore[misc]
-            )
-            for each in removed:
-                self.gone(each, "expired")
+            due = await self.read(lambda entries: entries.next_expiry())
+            if due is None or due > now:
+                self._next_sweep = math.inf if due is None else due
+                return None if due is None else due - now
+            await self.transact(lambda entries: entries.sweep(SWEEP))
+
+    def close(self) -> None:
+        """Tell those who watch that the node leaves."""
+        self._watchers.close()
 
 
 def check_key(key: str) -> None:
@@ -262,16 +211,3 @@ async def _receive_text(asked: Asked) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise BadRequest("a value is text in UTF-8") from None
-
-
-@asynccontextmanager
-async def open_context(
-    database: Database, clock: Callable[[], float] = time.time
-) -> AsyncGenerator[Context]:
-    """Open the context kept in `database`, whose table `CONTEXT_TABLE` made."""
-    async with trio.open_nursery() as nursery:
-        context = Context(database, clock)
-        nursery.start_soon(context.keep_swept)
-        yield context
-        context.changes.close()
-        nursery.cancel_scope.cancel()

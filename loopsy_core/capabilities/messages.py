@@ -7,38 +7,43 @@ than once, for an answer can be lost; it stands in the inbox once all the same.
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
-from loopsy_core.errors import BadRequest, Busy, Gone, LoopsyError
-from loopsy_core.kit import Backoff, Watched, contained
-from loopsy_core.wire import MAX_VALUE, DeliverMessage, MessageEnvelope, NoteRead, Nothing, Sent
+from loopsy_core.errors import BadRequest
+from loopsy_core.kit import Bell, contained
+from loopsy_core.wire import MAX_BODY_BYTES, Nothing, Sent
 
 from . import message_table as table
 from .context import check_key
+from .courier import Courier
+from .due import keep_due
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from loopsy_core.links import Conversation
-    from loopsy_core.wire import AckMessage, ContextInfo, MessageState, MessageType, SendMessage
+    from loopsy_core.wire import (
+        AckMessage,
+        DeliverMessages,
+        MessageEnvelope,
+        MessageState,
+        NoteRead,
+        SendMessage,
+    )
 
     from .context import Context
-    from .message_table import Outgoing
+    from .entries import Entries
 
 __all__ = ["Messages"]
 
-PATIENCE: Final = 30.0
-"""Seconds that a machine may take to put a message on its disk."""
 SWEEP: Final = 200
 """Messages that are given up in one transaction."""
-LONGEST_SLEEP: Final = 60.0
-"""Seconds between two looks for messages whose time is over, for the clock may be set."""
-SHORTEST_SLEEP: Final = 0.05
+SET_BACK: Final = 1000
+"""Milliseconds by which the clock may go back without our messages' times doing so."""
 
 _log = logging.getLogger("loopsy.messages")
 
@@ -51,165 +56,111 @@ class Messages:
         self._context = context
         self._name = name
         self._clock = clock
+        self._last = 0
         # Two connections with one machine take turns, or messages would overtake one another.
         self._turns: dict[str, trio.Lock] = {}
-        self.queued = Watched(0)
-        """Changes with everything that is to be handed to another machine."""
+        self._queued = Bell()
+
+    async def begin(self, known: Container[str]) -> None:
+        """Take the inbox along if this machine had another name, and give up on machines unknown.
+
+        `known` are those that are paired: what waits for others will never be fetched.
+        """
+        await self._context.transact(partial(table.take_name, name=self._name))
+        for peer in await self._context.read(table.addressees):
+            if peer not in known:
+                await self.forget(peer)
 
     async def send(self, request: SendMessage, peer: str | None, to: str) -> Sent:
-        """Take a message for `peer`, which is called `to` here; None is this machine."""
-        now = self._clock()
-        milliseconds = int(now * 1000)
-        message_id = f"{milliseconds}-{self._name}-{secrets.token_hex(2)}"
-        state: MessageState = "waiting" if peer else "delivered"
-        envelope = MessageEnvelope(
-            self._name,
-            to,
-            milliseconds,
-            message_id,
-            request.type,
-            request.body,
-            request.reply_to,
-            state,
-        )
-        if len(request.body.encode()) * 2 > MAX_VALUE:
-            raise BadRequest(f"a message's body has at most {MAX_VALUE // 2} bytes")
-        expires_at = now + request.ttl
-        changed = await self._context.transact(
-            lambda connection: table.send(
-                connection, envelope, peer or table.HERE, now=now, expires_at=expires_at
-            )
-        )
-        self._tell(changed)
-        if peer:
-            self._queue()
-        return Sent(message_id, to, state, expires_at)
+        """Take a message for `peer`, which is called `to` here; None is this machine.
 
-    async def receive(self, message: DeliverMessage, peer: str, sender: str) -> Nothing:
-        """Put a message from the contact `peer` into the inbox; it is on disk when this returns."""
-        check_key(message.id)
-        now = self._clock()
-        changed = await self._context.transact(
-            lambda connection: table.receive(
-                connection, message, peer=peer, sender=sender, here=self._name, now=now
+        On disk when this returns. Raises `Busy` when too many wait for that machine.
+        """
+        if len(request.body.encode()) > MAX_BODY_BYTES:
+            raise BadRequest(f"a message's body has at most {MAX_BODY_BYTES} bytes")
+        if request.reply_to is not None:
+            check_key(request.reply_to)
+        milliseconds = self._next_time()
+
+        def work(entries: Entries) -> MessageEnvelope:
+            return table.send(
+                entries,
+                request,
+                here=self._name,
+                peer=table.HERE if peer is None else peer,
+                to=to,
+                milliseconds=milliseconds,
             )
-        )
-        self._tell(changed)
+
+        sent = await self._context.transact(work)
+        self._queued.ring()
+        state: MessageState = "waiting" if peer else "delivered"
+        return Sent(sent.id, to, state, self._clock() + request.ttl)
+
+    async def receive(self, request: DeliverMessages, peer: str, sender: str) -> Nothing:
+        """Put messages from the contact `peer` into the inbox; on disk when this returns."""
+        for message in request.messages:
+            check_key(message.id)
+
+        def work(entries: Entries) -> None:
+            table.receive(entries, request.messages, peer=peer, sender=sender, here=self._name)
+
+        await self._context.transact(work)
         return Nothing()
 
     async def acknowledge(self, request: AckMessage) -> Nothing:
-        """Take a message out of the inbox, as read."""
-        now = self._clock()
-        changed, removed = await self._context.transact(
-            lambda connection: table.acknowledge(connection, request.id, here=self._name, now=now)
+        """Take a message out of the inbox, as read; raises `NotFound` for one that never came."""
+        await self._context.transact(
+            partial(table.acknowledge, message_id=request.id, here=self._name)
         )
-        self._tell(changed)
-        for each in removed:
-            self._context.gone(each, "deleted")
-        if removed:
-            self._queue()
+        self._queued.ring()
         return Nothing()
 
-    async def note_read(self, request: NoteRead, by: str) -> Nothing:
-        """Note that the machine `by` has read what we sent."""
-        now = self._clock()
-        changed = await self._context.transact(
-            lambda connection: table.was_read(connection, request.id, by=by, now=now)
-        )
-        self._tell(changed)
+    async def note_read(self, request: NoteRead, peer: str, name: str) -> Nothing:
+        """Note what the machine `peer`, which is called `name` here, has read of what we sent."""
+
+        def work(entries: Entries) -> None:
+            for message_id in request.ids:
+                table.was_read(entries, message_id, peer=peer, name=name)
+
+        await self._context.transact(work)
         return Nothing()
 
-    # Handing over.
+    async def hand_over(self, peer: str, conversation: Conversation) -> None:
+        """Hand everything for `peer` over by `conversation`, as it comes, until that is lost.
 
-    async def hand_over(self, peer: str, conversation: Conversation) -> NoReturn:
-        """Hand everything for `peer` over by `conversation`, as it comes, for ever.
-
-        Raises `Gone` when the machine is lost: nothing is lost with it.
+        Nothing is lost with it.
         """
-        async with self._turns.setdefault(peer, trio.Lock()):
-            await self._hand_over(peer, conversation)
-        raise AssertionError("there is always more to come")
+        with contained(_log, f"handing messages to {peer[:8]}"):
+            async with self._turns.setdefault(peer, trio.Lock()):
+                courier = Courier(self._context, peer, conversation, self._clock)
+                await courier.go(self._queued)
 
-    async def _hand_over(self, peer: str, conversation: Conversation) -> NoReturn:
-        backoff = Backoff(first=0.5, most=30.0)
-        while True:
-            seen = self.queued.value
-            outgoing = await self._next(peer)
-            if outgoing is None:
-                await self.queued.wait(lambda value, seen=seen: value != seen)  # type: ignore[misc]
-                continue
-            try:
-                with trio.fail_after(PATIENCE):
-                    await self._hand_over_one(conversation, outgoing)
-            except (Busy, trio.TooSlowError):
-                await trio.sleep(backoff.next())
-                continue
-            except Gone:
-                raise
-            except LoopsyError as error:
-                await self._settle(outgoing, "failed", str(error))
-            else:
-                await self._settle(outgoing, "delivered")
-            backoff.reset()
-
-    async def _next(self, peer: str) -> Outgoing | None:
-        now = self._clock()
-        return await self._context.read(
-            lambda connection: table.next_outgoing(connection, peer, now)
-        )
-
-    async def _hand_over_one(self, conversation: Conversation, outgoing: Outgoing) -> None:
-        if outgoing.kind == "read":
-            await conversation.ask(NoteRead(id=outgoing.id))
-            return
-        envelope = outgoing.envelope
-        if envelope is None:
-            return  # somebody has deleted it from the outbox: it is not to be sent
-        await conversation.ask(
-            DeliverMessage(
-                id=envelope.id,
-                ts=envelope.ts,
-                type=cast("MessageType", envelope.type),  # of our own writing; else it is refused
-                body=envelope.body,
-                reply_to=envelope.reply_to,
-                ttl=max(1.0, outgoing.expires_at - self._clock()),
-            )
-        )
-
-    async def _settle(
-        self, outgoing: Outgoing, state: MessageState, error: str | None = None
-    ) -> None:
-        now = self._clock()
-        changed = await self._context.transact(
-            lambda connection: table.settle(connection, outgoing, state, now=now, error=error)
-        )
-        self._tell(changed)
+    async def forget(self, peer: str) -> None:
+        """Give up on what waits for a machine that is not paired any more; the outbox says so."""
+        why = "that machine is not paired with this one any more"
+        await self._context.transact(partial(table.forget_peer, peer=peer, why=why))
 
     async def keep_expired(self) -> NoReturn:
         """Give up on messages whose time is over, for ever; their senders see it in the outbox."""
-        while True:
-            seen = self.queued.value
-            pause = LONGEST_SLEEP
-            with contained(_log, "giving up on messages"):
-                pause = await self._expire()
-            with trio.move_on_after(max(SHORTEST_SLEEP, min(pause, LONGEST_SLEEP))):
-                await self.queued.wait(lambda value, seen=seen: value != seen)  # type: ignore[misc]
+        await keep_due(self.expire, self._queued, _log, "giving up on messages")
 
-    async def _expire(self) -> float:
+    async def expire(self) -> float | None:
         """Give up on what is over; return the seconds until there is more."""
         while True:
             now = self._clock()
             due = await self._context.read(table.next_expiry)
-            if due is None:
-                return LONGEST_SLEEP
-            if due > now:
-                return due - now
-            changed = await self._context.transact(partial(table.expire, now=now, limit=SWEEP))
-            self._tell(changed)
+            if due is None or due > now:
+                return None if due is None else due - now
+            await self._context.transact(partial(table.expire, most=SWEEP))
 
-    def _tell(self, changed: list[ContextInfo]) -> None:
-        for info in changed:
-            self._context.was_set(info)
+    def _next_time(self) -> int:
+        """Return the time in milliseconds, later than that of the message before.
 
-    def _queue(self) -> None:
-        self.queued.set(self.queued.value + 1)
+        Ids begin with it, so that those who sort them have the order of sending.
+        """
+        now = int(self._clock() * 1000)
+        if now <= self._last < now + SET_BACK:
+            now = self._last + 1
+        self._last = now
+        return now

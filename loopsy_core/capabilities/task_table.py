@@ -11,216 +11,198 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from loopsy_core.errors import Conflict, NotFound
+from loopsy_core.errors import BadRequest, Conflict, NotFound
 from loopsy_core.wire import Task, decode_task
 
-from . import context_table as context
-
 if TYPE_CHECKING:
-    import sqlite3
+    from collections.abc import Iterator
 
-    from loopsy_core.wire import AddTask, ContextInfo
+    from loopsy_core.wire import AddTask
+
+    from .entries import Entries
 
 __all__ = [
     "TASK_TABLE",
-    "Change",
+    "Lease",
     "add",
     "cancel",
     "claim",
     "extend",
     "fail",
     "finish",
+    "leases",
     "listed",
-    "next_lease",
     "return_overdue",
     "unclaim",
 ]
 
 TASK_TABLE: Final = """
     CREATE TABLE tasks (
-        id TEXT PRIMARY KEY,
-        seq INTEGER NOT NULL UNIQUE,
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE
+            REFERENCES context (key) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
         kind TEXT NOT NULL,
         state TEXT NOT NULL,
+        lease REAL,
         lease_until REAL,
         ttl REAL NOT NULL
     ) STRICT;
-    CREATE INDEX tasks_pending ON tasks (seq) WHERE state = 'pending';
-    CREATE INDEX tasks_of_kind ON tasks (kind, seq) WHERE state = 'pending';
-    CREATE INDEX tasks_leased ON tasks (lease_until) WHERE state = 'running';
+    CREATE INDEX tasks_in_state ON tasks (state, seq);
+    CREATE INDEX tasks_of_kind ON tasks (state, kind, seq);
     """
 
-
-class Change(NamedTuple):
-    """A task as it is now, and its entry in the context."""
-
-    task: Task
-    info: ContextInfo
+OPEN: Final = ("pending", "running")
+NO_TASK: Final = "; `loopsy task list` shows them"
 
 
-def add(connection: sqlite3.Connection, request: AddTask, *, by: str, now: float) -> Change:
+class Lease(NamedTuple):
+    """How long a claim holds a task without another word."""
+
+    task_id: str
+    attempt: int
+    seconds: float
+
+
+def add(entries: Entries, request: AddTask, *, by: str) -> Task:
     """Put a task into the queue."""
-    row: tuple[int] = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM tasks").fetchone()
-    # In the order of its making, and not to be guessed by whoever may not list them.
-    task_id = f"{row[0]:08d}-{secrets.token_hex(4)}"
-    connection.execute(
-        "INSERT INTO tasks VALUES (?, ?, ?, 'pending', NULL, ?)",
-        (task_id, row[0], request.kind, request.ttl),
+    cursor = entries.connection.execute(
+        "INSERT INTO tasks (key, kind, state, ttl) VALUES (?, ?, 'pending', ?)",
+        (f"new {secrets.token_hex(8)}", request.kind, request.ttl),
     )
+    # In the order of its making, and not to be guessed by whoever may not list them.
+    task_id = f"{cursor.lastrowid:08d}-{secrets.token_hex(4)}"
+    entries.connection.execute(
+        "UPDATE tasks SET key = ? WHERE seq = ?", (_key(task_id), cursor.lastrowid)
+    )
+    now = entries.now
     task = Task(task_id, request.kind, request.body, "pending", now, by, now, request.max_attempts)
-    return _put(connection, task, now)
+    return _put(entries, task)
 
 
-def claim(
-    connection: sqlite3.Connection, kind: str | None, *, worker: str, lease: float, now: float
-) -> Change | None:
+def claim(entries: Entries, kind: str | None, *, worker: str, lease: float) -> Task | None:
     """Give the oldest pending task to a worker, if there is one."""
-    while True:
-        row = connection.execute(
-            "SELECT id FROM tasks WHERE state = 'pending' AND (? IS NULL OR kind = ?)"
-            " ORDER BY seq LIMIT 1",
-            (kind, kind),
-        ).fetchone()
-        if row is None:
-            return None
-        try:
-            task = _get(connection, row[0], now)
-        except NotFound:
-            continue  # it has expired, or somebody has deleted it from the context: it is forgotten
+    for task in _tasks(entries, "pending", 0, kind):
         return _change(
-            connection,
+            entries,
             task,
-            now,
+            lease=lease,
             state="running",
             worker=worker,
             attempts=task.attempts + 1,
-            lease_until=now + lease,
             progress=None,
         )
+    return None
 
 
-def unclaim(connection: sqlite3.Connection, task_id: str, attempt: int, *, now: float) -> Change:
+def unclaim(entries: Entries, task_id: str, attempt: int) -> Task:
     """Put a task back as if it had never been claimed."""
-    task = _claimed(connection, task_id, attempt, now)
-    return _change(
-        connection,
-        task,
-        now,
-        state="pending",
-        worker=None,
-        attempts=attempt - 1,
-        lease_until=None,
-    )
+    task = _claimed(entries, task_id, attempt)
+    return _change(entries, task, state="pending", worker=None, attempts=attempt - 1)
 
 
 def extend(
-    connection: sqlite3.Connection,
-    task_id: str,
-    attempt: int,
-    *,
-    lease: float,
-    progress: str | None,
-    now: float,
-) -> Change:
+    entries: Entries, task_id: str, attempt: int, *, lease: float, progress: str | None
+) -> Task:
     """Let a worker have its task for longer."""
-    task = _claimed(connection, task_id, attempt, now)
+    task = _claimed(entries, task_id, attempt)
     told = task.progress if progress is None else progress
-    return _change(connection, task, now, lease_until=now + lease, progress=told)
+    return _change(entries, task, lease=lease, progress=told)
 
 
-def finish(
-    connection: sqlite3.Connection, task_id: str, attempt: int, *, result: str, now: float
-) -> Change:
-    """Note that a task is done."""
-    task = _claimed(connection, task_id, attempt, now)
-    return _change(connection, task, now, state="done", result=result, error=None, lease_until=None)
+def finish(entries: Entries, task_id: str, attempt: int, *, result: str) -> Task:
+    """Note that a task is done; whoever has lost the answer may say so again."""
+    task = _get(entries, task_id)
+    if (task.state, task.attempts, task.result) == ("done", attempt, result):
+        return task
+    task = _claimed(entries, task_id, attempt)
+    return _change(entries, task, state="done", result=result, error=None)
 
 
-def fail(
-    connection: sqlite3.Connection,
-    task_id: str,
-    attempt: int,
-    *,
-    error: str,
-    again: bool,
-    now: float,
-) -> Change:
+def fail(entries: Entries, task_id: str, attempt: int, *, error: str, again: bool) -> Task:
     """Note that an attempt has failed; the task goes back to the queue while any is left."""
-    task = _claimed(connection, task_id, attempt, now)
-    return _give_back(connection, task, error, now, again=again)
+    return _give_back(entries, _claimed(entries, task_id, attempt), error, again=again)
 
 
-def cancel(connection: sqlite3.Connection, task_id: str, *, now: float) -> Change:
+def cancel(entries: Entries, task_id: str) -> Task:
     """Take a task back; raises `Conflict` for one that is over."""
-    task = _get(connection, task_id, now)
-    if task.state not in ("pending", "running"):
+    task = _get(entries, task_id)
+    if task.state not in OPEN:
         raise Conflict(f"task {task_id} is {task.state} already", state=task.state)
-    return _change(connection, task, now, state="cancelled", lease_until=None)
+    return _change(entries, task, state="cancelled")
 
 
-def return_overdue(connection: sqlite3.Connection, now: float, limit: int) -> list[Change]:
-    """Give back the tasks of workers that have not been heard of in time, a few at once."""
-    rows = connection.execute(
-        "SELECT id FROM tasks WHERE state = 'running' AND lease_until <= ?"
-        " ORDER BY lease_until LIMIT ?",
-        (now, limit),
+def return_overdue(entries: Entries, task_id: str, attempt: int) -> Task | None:
+    """Give back the task of a worker that was not heard of in time; None if it has it no more."""
+    task = _find(entries, task_id)
+    if task is None or task.state != "running" or task.attempts != attempt:
+        return None
+    error = f"{task.worker or 'its worker'} was not heard of in time"
+    return _give_back(entries, task, error, again=True)
+
+
+def leases(entries: Entries) -> list[Lease]:
+    """Return how long each running task is still its worker's, as far as the clock can be trusted.
+
+    It may have been set while nobody looked, so that is never longer than the worker was given.
+    """
+    rows = entries.connection.execute(
+        "SELECT key, lease, lease_until FROM tasks WHERE state = 'running'"
     ).fetchall()
-    changes: list[Change] = []
-    for (task_id,) in rows:
-        try:
-            task = _get(connection, task_id, now)
-        except NotFound:
-            continue
-        error = f"{task.worker or 'its worker'} was not heard of in time"
-        changes.append(_give_back(connection, task, error, now, again=True))
-    return changes
-
-
-def next_lease(connection: sqlite3.Connection) -> float | None:
-    """Return when the next lease ends."""
-    row: tuple[float | None] = connection.execute(
-        "SELECT min(lease_until) FROM tasks WHERE state = 'running'"
-    ).fetchone()
-    return row[0]
-
-
-def listed(
-    connection: sqlite3.Connection, state: str | None, after: str, limit: int, now: float
-) -> list[Task]:
-    """Return tasks in the order of their making."""
-    rows = connection.execute(
-        "SELECT id FROM tasks WHERE id > ? AND (? IS NULL OR state = ?) ORDER BY id LIMIT ?",
-        (after, state, state, limit),
-    ).fetchall()
-    found: list[Task] = []
-    for (task_id,) in rows:
-        try:
-            _, text = context.get(connection, _key(task_id), now)
-        except NotFound:
-            continue
-        task = decode_task(text)
-        if task is not None:
-            found.append(task)
+    found: list[Lease] = []
+    for key, lease, lease_until in rows:
+        task = _find(entries, key.removeprefix(_key("")))
+        if task is not None and task.state == "running":
+            left = min(max(lease_until - entries.now, 0.0), lease)
+            found.append(Lease(task.id, task.attempts, left))
     return found
 
 
-def _give_back(
-    connection: sqlite3.Connection, task: Task, error: str, now: float, *, again: bool
-) -> Change:
-    left = again and task.attempts < task.max_attempts
-    return _change(
-        connection,
-        task,
-        now,
-        state="pending" if left else "failed",
-        error=error,
-        lease_until=None,
+def listed(
+    entries: Entries, state: str | None, after: str, most: int, most_bytes: int, longest: int
+) -> tuple[list[Task], str | None]:
+    """Return tasks in the order of their making, and where to go on, None behind the last.
+
+    Texts are cut to `longest` characters, and a page ends before it has more than `most_bytes`.
+    """
+    page: list[Task] = []
+    size = 0
+    for task in _tasks(entries, state, _number(after), None):
+        short = _cut(task, longest)
+        size += len(msgspec.json.encode(short))
+        if page and (len(page) >= most or size > most_bytes):
+            return page, page[-1].id
+        page.append(short)
+    return page, None
+
+
+def _tasks(entries: Entries, state: str | None, after: int, kind: str | None) -> Iterator[Task]:
+    """Iterate over tasks in the order of their making."""
+    where: list[str] = ["seq > ?"]
+    values: list[int | str] = [after]
+    if state is not None:
+        where.append("state = ?")
+        values.append(state)
+    if kind is not None:
+        where.append("kind = ?")
+        values.append(kind)
+    rows = entries.connection.execute(
+        f"SELECT key FROM tasks WHERE {' AND '.join(where)} ORDER BY seq", values
     )
+    for (key,) in rows:
+        # Anybody may write to the context: what is no such task any more is left alone.
+        task = _find(entries, key.removeprefix(_key("")))
+        if task is not None and state in (None, task.state):
+            yield task
 
 
-def _claimed(connection: sqlite3.Connection, task_id: str, attempt: int, now: float) -> Task:
+def _give_back(entries: Entries, task: Task, error: str, *, again: bool) -> Task:
+    left = again and task.attempts < task.max_attempts
+    return _change(entries, task, state="pending" if left else "failed", error=error)
+
+
+def _claimed(entries: Entries, task_id: str, attempt: int) -> Task:
     """Return a task that this very claim still holds."""
-    task = _get(connection, task_id, now)
+    task = _get(entries, task_id)
     if task.state != "running" or task.attempts != attempt:
         who = f", held by {task.worker}" if task.state == "running" else ""
         raise Conflict(
@@ -229,37 +211,63 @@ def _claimed(connection: sqlite3.Connection, task_id: str, attempt: int, now: fl
     return task
 
 
-def _get(connection: sqlite3.Connection, task_id: str, now: float) -> Task:
-    """Return a task; one that is no more in the context is forgotten here too."""
-    try:
-        _, text = context.get(connection, _key(task_id), now)
-        task = decode_task(text)
-    except NotFound:
-        task = None
-    if task is None or task.id != task_id:
-        connection.execute("DELETE FROM tasks WHERE id = ?", (task_id,))
-        raise NotFound(f"there is no task {task_id!r}; `loopsy task list` shows them")
+def _get(entries: Entries, task_id: str) -> Task:
+    task = _find(entries, task_id)
+    if task is None:
+        raise NotFound(f"there is no task {task_id!r}{NO_TASK}")
     return task
 
 
-def _change(connection: sqlite3.Connection, task: Task, now: float, **fields: object) -> Change:
-    changed = msgspec.structs.replace(task, updated_at=now, **fields)
-    connection.execute(
-        "UPDATE tasks SET state = ?, lease_until = ? WHERE id = ?",
-        (changed.state, changed.lease_until, changed.id),
+def _find(entries: Entries, task_id: str) -> Task | None:
+    """Return a task, None for one that is not there, or was made something else by somebody."""
+    entry = entries.find(_key(task_id))
+    task = None if entry is None else decode_task(entry.value)
+    return task if task is not None and task.id == task_id else None
+
+
+def _change(entries: Entries, task: Task, lease: float | None = None, **fields: object) -> Task:
+    """Change a task; without a `lease` nobody holds it."""
+    lease_until = None if lease is None else entries.now + lease
+    changed = msgspec.structs.replace(
+        task, updated_at=entries.now, lease_until=lease_until, **fields
     )
-    return _put(connection, changed, now)
+    entries.connection.execute(
+        "UPDATE tasks SET state = ?, lease = ?, lease_until = ? WHERE key = ?",
+        (changed.state, lease, lease_until, _key(changed.id)),
+    )
+    return _put(entries, changed)
 
 
-def _put(connection: sqlite3.Connection, task: Task, now: float) -> Change:
-    row: tuple[float] = connection.execute(
-        "SELECT ttl FROM tasks WHERE id = ?", (task.id,)
+def _put(entries: Entries, task: Task) -> Task:
+    row = entries.connection.execute(
+        "SELECT ttl FROM tasks WHERE key = ?", (_key(task.id),)
     ).fetchone()
+    if row is None:
+        raise NotFound(f"task {task.id} was put there by hand, and is in no queue")
+    # Work that is not done does not vanish, however long nobody comes for it.
+    expires_at = None if task.state in OPEN else entries.now + row[0]
     text = msgspec.json.encode(task).decode()
-    info = context.put(
-        connection, _key(task.id), text, now=now, by=task.created_by, expires_at=now + row[0]
-    )
-    return Change(task, info)
+    entries.put(_key(task.id), text, by=task.created_by, expires_at=expires_at)
+    return task
+
+
+def _cut(task: Task, longest: int) -> Task:
+    texts = {
+        name: text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        for name in ("body", "progress", "result", "error")
+        if len(text := getattr(task, name) or "") > longest
+    }
+    return msgspec.structs.replace(task, **texts) if texts else task
+
+
+def _number(task_id: str) -> int:
+    """Return the place of a task in the order of their making."""
+    number = task_id.partition("-")[0]
+    if not task_id:
+        return 0
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        raise BadRequest(f"{task_id!r} is no id of a task")
+    return int(number)
 
 
 def _key(task_id: str) -> str:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import msgspec
 import trio
 
-from loopsy_core.kit import Watched, contained
+from loopsy_core.kit import Bell, contained
 from loopsy_core.wire import Claimed, Task, TaskList
 
 from . import task_table as table
+from .due import keep_due
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
 
     from loopsy_core.wire import (
@@ -30,18 +28,15 @@ if TYPE_CHECKING:
     )
 
     from .context import Context
-    from .task_table import Change
+    from .entries import Entries
 
 __all__ = ["Tasks"]
 
-RETURNED: Final = 100
-"""Tasks that are given back in one transaction."""
 PAGE: Final = 100
+PAGE_BYTES: Final = 524_288
+"""A page has to fit one message."""
 SHOWN: Final = 2000
 """Characters of each text of a task in a list."""
-LONGEST_SLEEP: Final = 60.0
-"""Seconds between two looks for workers that are not heard of, for the clock may be set."""
-SHORTEST_SLEEP: Final = 0.05
 
 _log = logging.getLogger("loopsy.tasks")
 
@@ -49,60 +44,52 @@ _log = logging.getLogger("loopsy.tasks")
 class Tasks:
     """The queue of one node, kept in its context."""
 
-    def __init__(self, context: Context, clock: Callable[[], float] = time.time) -> None:
-        """Keep tasks in `context`; `clock` is in seconds since 1970."""
+    def __init__(self, context: Context) -> None:
+        """Keep tasks in `context`."""
         self._context = context
-        self._clock = clock
-        self._changed = Watched(0)
-        # Those who wait for a task ask one after the other: one task wakes no herd.
-        self._claiming = trio.Lock()
+        # By id: the attempt that holds a task, and when that ends, on the clock that nobody sets.
+        self._leases: dict[str, tuple[int, float]] = {}
+        self._leased = Bell()
+        self._pending = Bell()
+
+    async def begin(self) -> None:
+        """Begin to watch over the tasks that were claimed before this node started."""
+        for lease in await self._context.read(table.leases):
+            self._hold(lease.task_id, lease.attempt, lease.seconds)
 
     async def add(self, request: AddTask, by: str) -> Task:
-        """Put a task into the queue."""
-        return await self._transact(partial(table.add, request=request, by=by, now=self._clock()))
+        """Put a task into the queue; on disk when this returns."""
+        return await self._transact(partial(table.add, request=request, by=by))
 
     async def claim(self, request: ClaimTask, by: str) -> Claimed:
-        """Give a task to whoever asks, waiting for one as long as they wish."""
+        """Give a task to whoever asks, waiting for one as long as they wish.
+
+        Cancelled, nobody has it.
+        """
         worker = f"{by}: {request.worker}" if request.worker else by
+        work = partial(table.claim, kind=request.kind, worker=worker, lease=request.lease)
         deadline = trio.current_time() + request.wait
         while True:
-            seen = self._changed.value
-            # Nothing may come between a claim and its answer, or nobody would have the task.
-            with trio.CancelScope(shield=True):
-                task = await self._claim(request, worker)
+            added = self._pending.listen()
+            # All who wait look at the same time, and share one transaction for it.
+            task = await self._context.transact(work, self._note)
             if task is not None:
-                return Claimed(await self._unless_left(task))
+                await self._keep_unless_left(task)
+                return Claimed(task)
             with trio.move_on_at(deadline) as patience:
-                await self._changed.wait(lambda value, seen=seen: value != seen)  # type: ignore[misc]
+                await added.wait()
             if patience.cancelled_caught:
                 return Claimed(None)
 
-    async def _unless_left(self, task: Task) -> Task:
-        """Return the task; but give it back first if the worker has left in the meantime."""
+    async def _keep_unless_left(self, task: Task) -> None:
+        """Give a task back if whoever claimed it has left in the meantime."""
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
         except trio.Cancelled:
-            with trio.CancelScope(shield=True):
-                now = self._clock()
-                await self._transact(
-                    partial(table.unclaim, task_id=task.id, attempt=task.attempts, now=now)
-                )
+            # Where even that fails, it goes back when its time is over.
+            with trio.CancelScope(shield=True), contained(_log, f"giving {task.id} back"):
+                await self._transact(partial(table.unclaim, task_id=task.id, attempt=task.attempts))
             raise
-        return task
-
-    async def _claim(self, request: ClaimTask, worker: str) -> Task | None:
-        async with self._claiming:
-            now = self._clock()
-            change = await self._context.transact(
-                lambda connection: table.claim(
-                    connection, request.kind, worker=worker, lease=request.lease, now=now
-                )
-            )
-        if change is None:
-            return None
-        self._context.was_set(change.info)
-        self._changed.set(self._changed.value + 1)
-        return change.task
 
     async def extend(self, request: ExtendTask) -> Task:
         """Let a worker have its task for longer; raises `Conflict` when it is not its any more."""
@@ -113,24 +100,19 @@ class Tasks:
                 attempt=request.attempt,
                 lease=request.lease,
                 progress=request.progress,
-                now=self._clock(),
             )
         )
 
     async def finish(self, request: FinishTask) -> Task:
-        """Note that a task is done."""
+        """Note that a task is done; raises `Conflict` as `extend` does."""
         return await self._transact(
             partial(
-                table.finish,
-                task_id=request.id,
-                attempt=request.attempt,
-                result=request.result,
-                now=self._clock(),
+                table.finish, task_id=request.id, attempt=request.attempt, result=request.result
             )
         )
 
     async def fail(self, request: FailTask) -> Task:
-        """Note that an attempt has failed."""
+        """Note that an attempt has failed; raises `Conflict` as `extend` does."""
         return await self._transact(
             partial(
                 table.fail,
@@ -138,65 +120,57 @@ class Tasks:
                 attempt=request.attempt,
                 error=request.error,
                 again=request.again,
-                now=self._clock(),
             )
         )
 
     async def cancel(self, request: CancelTask) -> Task:
-        """Take a task back."""
-        return await self._transact(partial(table.cancel, task_id=request.id, now=self._clock()))
+        """Take a task back; raises `Conflict` when it is over."""
+        return await self._transact(partial(table.cancel, task_id=request.id))
 
     async def list(self, request: ListTasks) -> TaskList:
         """Return a page of tasks, their texts cut to what a page holds."""
-        found = await self._context.read(
-            partial(
-                table.listed,
-                state=request.state,
-                after=request.after,
-                limit=PAGE + 1,
-                now=self._clock(),
-            )
+        work = partial(
+            table.listed,
+            state=request.state,
+            after=request.after,
+            most=PAGE,
+            most_bytes=PAGE_BYTES,
+            longest=SHOWN,
         )
-        page = found[:PAGE]
-        return TaskList([_cut(task) for task in page], page[-1].id if found[PAGE:] else None)
+        return TaskList(*await self._context.read(work))
 
     async def keep_returned(self) -> NoReturn:
         """Give back, for ever, the tasks of workers that are not heard of any more."""
-        while True:
-            seen = self._changed.value
-            pause = LONGEST_SLEEP
-            with contained(_log, "giving tasks back"):
-                pause = await self._give_back()
-            with trio.move_on_after(max(SHORTEST_SLEEP, min(pause, LONGEST_SLEEP))):
-                await self._changed.wait(lambda value, seen=seen: value != seen)  # type: ignore[misc]
+        await keep_due(self.return_overdue, self._leased, _log, "giving tasks back")
 
-    async def _give_back(self) -> float:
+    async def return_overdue(self) -> float | None:
         """Give back what is overdue; return the seconds until there is more."""
-        while True:
-            now = self._clock()
-            due = await self._context.read(table.next_lease)
-            if due is None:
-                return LONGEST_SLEEP
-            if due > now:
-                return due - now
-            changes = await self._context.transact(
-                partial(table.return_overdue, now=now, limit=RETURNED)
-            )
-            for change in changes:
-                self._context.was_set(change.info)
-            self._changed.set(self._changed.value + 1)
+        now = trio.current_time()
+        overdue = [(each, held[0]) for each, held in self._leases.items() if held[1] <= now]
+        for task_id, attempt in overdue:
+            work = partial(table.return_overdue, task_id=task_id, attempt=attempt)
+            if await self._context.transact(work, self._note) is None:
+                self._let_go(task_id, attempt)  # somebody has deleted it, say
+        return min((held[1] - now for held in self._leases.values()), default=None)
 
-    async def _transact(self, work: Callable[[sqlite3.Connection], Change]) -> Task:
-        change = await self._context.transact(work)
-        self._context.was_set(change.info)
-        self._changed.set(self._changed.value + 1)
-        return change.task
+    async def _transact(self, work: Callable[[Entries], Task]) -> Task:
+        return await self._context.transact(work, self._note)
 
+    def _note(self, task: Task | None) -> None:
+        """Note what a task has become; called in the order in which that happened."""
+        if task is None:
+            return
+        if task.state == "running" and task.lease_until is not None:
+            self._hold(task.id, task.attempts, task.lease_until - task.updated_at)
+        else:
+            self._leases.pop(task.id, None)
+        if task.state == "pending":
+            self._pending.ring()
 
-def _cut(task: Task) -> Task:
-    texts = {
-        name: text[: SHOWN - 1] + "\N{HORIZONTAL ELLIPSIS}"
-        for name in ("body", "progress", "result", "error")
-        if len(text := getattr(task, name) or "") > SHOWN
-    }
-    return msgspec.structs.replace(task, **texts) if texts else task
+    def _hold(self, task_id: str, attempt: int, seconds: float) -> None:
+        self._leases[task_id] = attempt, trio.current_time() + seconds
+        self._leased.ring()
+
+    def _let_go(self, task_id: str, attempt: int) -> None:
+        if self._leases.get(task_id, (0, 0.0))[0] == attempt:
+            del self._leases[task_id]

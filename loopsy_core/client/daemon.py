@@ -19,17 +19,19 @@ STARTING: Final = 20.0
 """Seconds that a node may take to become ready."""
 
 
-async def start_daemon(home: Home, *, lan: bool = False) -> int:
+async def start_daemon(home: Home, *, lan: bool = False, loopback: bool = False) -> int:
     """Start the node of `home` as a process of its own and return its pid once it answers.
 
-    With `lan` it listens for other machines. The home must exist. Raises `Busy` when a node runs
-    there already, and whatever else kept the node from starting, in its own words.
+    With `lan` it listens for other machines, with `loopback` for other nodes on this one. The home
+    must exist. Raises `Busy` when a node runs there already, and whatever else kept the node from
+    starting, in its own words.
     """
     home.check()
     home.create()
     said = b""
     # -P: whatever lies in the folder in which somebody starts a node is not to be imported.
-    arguments = ["-P", "-m", "loopsy_core.node", str(home.root), *(["--lan"] if lan else [])]
+    flags = ["--lan"] * lan + ["--loopback"] * loopback
+    arguments = ["-P", "-m", "loopsy_core.node", str(home.root), *flags]
     async with open_detached(arguments, home.node_log) as node:
         with trio.move_on_after(STARTING):
             said = await node.first_line()

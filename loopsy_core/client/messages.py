@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from loopsy_core.errors import Busy, LoopsyError, NotFound
 from loopsy_core.wire import (
     AckMessage,
     ContextCurrent,
@@ -44,8 +45,9 @@ class Mailbox:
         reply_to: str | None = None,
         ttl: float = 3600.0,
     ) -> Sent:
-        """Send `body` (up to 256 Ki characters) to the machine `to`; on disk when this returns.
+        """Send `body` to the machine `to`; on disk when this returns.
 
+        It has up to 256 Ki characters and 512 KiB.
         It is delivered as soon as that machine is reached, once, and in the order of sending, or
         expires after `ttl` seconds. Raises `NotFound` for a machine that is not paired.
         """
@@ -53,17 +55,35 @@ class Mailbox:
             SendMessage(to=to, body=body, type=type, reply_to=reply_to, ttl=ttl)
         )
 
-    async def broadcast(self, body: str, *, ttl: float = 3600.0) -> list[Sent]:
-        """Send `body` to every paired machine."""
-        peers = (await self._client.ask(ListPeers())).peers
-        return [await self.send(peer.id, body, type="broadcast", ttl=ttl) for peer in peers]
+    async def reply(self, to: MessageEnvelope, body: str, *, ttl: float = 3600.0) -> Sent:
+        """Answer a message from the inbox."""
+        return await self.send(to.from_, body, type="response", reply_to=to.id, ttl=ttl)
+
+    async def broadcast(self, body: str, *, ttl: float = 3600.0) -> dict[str, Sent | LoopsyError]:
+        """Send `body` to every paired machine; return by name what was sent, or why it was not.
+
+        Machines that are not reached now get it when they are. Raises `BadRequest` for a body
+        that cannot be sent to anybody.
+        """
+        results: dict[str, Sent | LoopsyError] = {}
+        for peer in (await self._client.ask(ListPeers())).peers:
+            try:
+                sent = await self.send(peer.id, body, type="broadcast", ttl=ttl)
+            except (Busy, NotFound) as error:  # too much waits for it; it was removed just now
+                results[peer.name] = error
+            else:
+                results[peer.name] = sent
+        return results
 
     async def inbox(self) -> list[MessageEnvelope]:
         """Return what has come and was not acknowledged, the oldest first; nothing is consumed."""
         return await self._read(await self._inbox_prefix())
 
     async def outbox(self) -> list[MessageEnvelope]:
-        """Return what was sent from here and not forgotten yet; `state` says how far each is."""
+        """Return what was sent from here and not forgotten yet; `state` says how far each is.
+
+        Those whose state has changed last come last.
+        """
         return await self._read("outbox:")
 
     async def ack(self, message_id: str) -> None:
@@ -83,13 +103,17 @@ class Mailbox:
         return f"inbox:{(await self._client.ask(Hello())).name}:"
 
     async def _read(self, prefix: str) -> list[MessageEnvelope]:
-        found: list[MessageEnvelope] = []
-        for info in await self._client.context.list(prefix):
-            entry = await self._client.context.get(info.key)
-            envelope = entry and decode_message_envelope(entry.value)
-            if envelope:
-                found.append(envelope)
-        return sorted(found, key=lambda envelope: (envelope.ts, envelope.id))
+        found: list[tuple[int, MessageEnvelope]] = []
+        async with self._client.context.watch(prefix) as changes:
+            async for change in changes:
+                if isinstance(change, ContextCurrent):
+                    break
+                if isinstance(change, ContextEntry):
+                    envelope = decode_message_envelope(change.value)
+                    if envelope is not None:
+                        found.append((change.info.revision, envelope))
+        # In the order of their coming, which is that of sending for each sender.
+        return [envelope for _, envelope in sorted(found, key=lambda each: each[0])]
 
 
 class Inbox:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from loopsy_core.errors import Conflict, Gone, LoopsyError
+from loopsy_core.errors import Conflict, LoopsyError, NotFound
 from loopsy_core.kit import one_error
 from loopsy_core.wire import (
     AddTask,
     CancelTask,
     ClaimTask,
+    ContextDeleted,
     ExtendTask,
     FailTask,
     FinishTask,
@@ -25,11 +26,15 @@ from loopsy_core.wire import (
 from .context import ContextEntry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from .client import Client
+    from .context import ContextChange
 
 __all__ = ["TaskQueue", "Work"]
+
+GOODBYE: Final = 5.0
+"""Seconds for saying that an attempt has failed; without that word the task goes back later."""
 
 
 class TaskQueue:
@@ -63,18 +68,22 @@ class TaskQueue:
     async def wait(self, task_id: str) -> Task:
         """Wait until a task is done, failed or cancelled, and return it.
 
-        Nothing is polled. Raises `Gone` when it is not kept any more.
+        Nothing is polled. Raises `NotFound` for one that is not kept (any more).
         """
-        key = f"task:{task_id}"
-        async with self._client.context.watch(key) as changes:
-            async for change in changes:
-                if isinstance(change, ContextEntry) and change.key == key:
-                    task = decode_task(change.value)
-                    if task is not None and task.state not in ("pending", "running"):
-                        return task
-                elif getattr(change, "key", None) == key:
-                    break
-        raise Gone(f"task {task_id} is not kept any more")
+        async with self.watch(task_id) as tasks:
+            async for task in tasks:
+                if task.state not in ("pending", "running"):
+                    return task
+        raise NotFound(f"there is no task {task_id!r}")
+
+    @asynccontextmanager
+    async def watch(self, task_id: str | None = None) -> AsyncGenerator[AsyncIterator[Task]]:
+        """Watch all tasks, or one: iterate over them as they are, and then as they change.
+
+        Where one is watched the iteration ends when it is not kept (any more).
+        """
+        async with self._client.context.watch(f"task:{task_id or ''}") as changes:
+            yield _Tasks(changes, task_id)
 
     @asynccontextmanager
     async def claim(
@@ -105,14 +114,39 @@ class TaskQueue:
                     nursery.start_soon(work.keep)
                     yield work
                     nursery.cancel_scope.cancel()
-        except Conflict:
-            raise
         except BaseException as error:
-            with trio.move_on_after(lease, shield=True):
-                await work.fail(f"{type(error).__name__}: {error}".removesuffix(": "))
+            if not work.lost:
+                with trio.move_on_after(GOODBYE, shield=True):
+                    await work.fail(_why(error))
             raise
         if not work.settled:
             await work.finish("")
+
+
+class _Tasks:
+    """Iterates over tasks as they change."""
+
+    def __init__(self, changes: AsyncIterator[ContextChange], task_id: str | None) -> None:
+        self._changes = changes
+        self._key = None if task_id is None else f"task:{task_id}"
+        self._found = False
+
+    def __aiter__(self) -> _Tasks:
+        return self
+
+    async def __anext__(self) -> Task:
+        async for change in self._changes:
+            if isinstance(change, ContextEntry):
+                if self._key in (None, change.key):
+                    self._found = True
+                    task = decode_task(change.value)
+                    if task is not None:
+                        return task
+            elif self._key is not None and (
+                change.key == self._key if isinstance(change, ContextDeleted) else not self._found
+            ):
+                break
+        raise StopAsyncIteration
 
 
 class Work:
@@ -125,6 +159,9 @@ class Work:
         self.task = task
         self.settled = False
         """Whether it was said how it ended."""
+        self.lost = False
+        """Whether it turned out not to be ours any more."""
+        self._kept_until = trio.current_time() + lease
 
     async def progress(self, text: str) -> None:
         """Say how far it is (up to 4096 characters), for whoever watches."""
@@ -153,16 +190,24 @@ class Work:
 
     async def keep(self) -> None:
         """Keep the task while this runs; raises `Conflict` when it is not ours any more."""
-        while True:
+        while not self.settled:
             await trio.sleep(self._lease / 3)
-            if self.settled:
-                return
             try:
-                await self._extend(None)
-            except Gone:
-                continue  # the node may be back before the lease is over
+                if not self.settled:
+                    await self._extend(None)
+            except Conflict:
+                if self.settled:  # which has crossed with it
+                    return
+                self.lost = True
+                raise
+            except LoopsyError as error:
+                # The node may be back before the time is over; then somebody else may have it.
+                if trio.current_time() >= self._kept_until:
+                    self.lost = True
+                    raise Conflict(f"task {self.task.id} could not be kept: {error}") from error
 
     async def _extend(self, progress: str | None) -> None:
+        asked = trio.current_time()
         await self._client.ask(
             ExtendTask(
                 id=self.task.id,
@@ -171,3 +216,11 @@ class Work:
                 progress=progress,
             )
         )
+        self._kept_until = asked + self._lease
+
+
+def _why(error: BaseException) -> str:
+    """Say why an attempt has failed."""
+    if isinstance(error, (trio.Cancelled, KeyboardInterrupt)):
+        return "the worker was stopped"
+    return f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .bell import Bell
 from .broadcast import Broadcast, Missed, Subscription
 from .byte_log import ByteLog, Lagged
 from .database import Database, open_database
@@ -24,6 +25,7 @@ from .watched import Changes, Watched
 
 __all__ = [
     "Backoff",
+    "Bell",
     "Broadcast",
     "Buckets",
     "ByteLog",

@@ -89,6 +89,13 @@ class Database:
         except sqlite3.Error as error:
             raise _translated(error, self._path) from error
 
+    def translated(self, error: Exception) -> Exception:
+        """Return what to raise instead of an error that a transaction met: ours, where it is one.
+
+        For those who catch errors in the middle of a transaction; `transact` and `read` do it.
+        """
+        return _translated(error, self._path) if isinstance(error, sqlite3.Error) else error
+
     async def _close(self) -> None:
         await trio.to_thread.run_sync(self._close_in_thread, limiter=self._limiter)
         await trio.to_thread.run_sync(self._reading.close, limiter=self._readers)
@@ -120,14 +127,26 @@ async def open_database(path: Path, migrations: Sequence[str]) -> AsyncGenerator
     is; `Busy` when another process holds it. Cancellation during opening may leave some of the
     migrations done, never half of one.
     """
-    connection = await trio.to_thread.run_sync(_open, path, tuple(migrations))
-    database = Database(path, connection, await trio.to_thread.run_sync(_open_reading, path))
+    database = Database(path, *await trio.to_thread.run_sync(_open_both, path, tuple(migrations)))
     try:
         yield database
     finally:
         # No timeout, for a thread cannot be cut short: this lasts as long as one transaction.
         with trio.CancelScope(shield=True):
             await database._close()  # noqa: SLF001 - callers leave the block instead
+
+
+def _open_both(
+    path: Path, migrations: tuple[str, ...]
+) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    connection = _open(path, migrations)
+    try:
+        return connection, _open_reading(path)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise _translated(error, path) from error
+        raise
 
 
 def _open(path: Path, migrations: tuple[str, ...]) -> sqlite3.Connection:

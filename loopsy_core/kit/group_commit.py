@@ -23,13 +23,21 @@ T = TypeVar("T")
 
 MOST_TOGETHER: Final = 256
 """Transactions that share a commit; more would keep the first of them waiting."""
+GATHERING: Final = 0.25
+"""How long those of the last group are waited for, as a part of what its commit took: they are on
+their way to ask again, and without them every other commit would be for one alone."""
+LONGEST_GATHERING: Final = 0.002
+"""Seconds."""
 
 
 class _Entry(Generic[T]):
     """One transaction on its way. `turn` is set when it is done, or is to lead the next group."""
 
-    def __init__(self, work: Callable[[sqlite3.Connection], T]) -> None:
+    def __init__(
+        self, work: Callable[[sqlite3.Connection], T], then: Callable[[T], object] | None
+    ) -> None:
         self.work = work
+        self.then = then
         self.turn = trio.Event()
         self.done = False
         self.leads = False
@@ -40,20 +48,37 @@ class _Entry(Generic[T]):
 class GroupCommit:
     """Stands before a `Database` and has its commits shared."""
 
-    def __init__(self, database: Database) -> None:
-        """Use `database`, which others may use as well."""
+    def __init__(self, database: Database, *, reading: bool = False) -> None:
+        """Use `database`, which others may use as well.
+
+        With `reading` it is for what only reads: those that wait share one way to the thread.
+        """
         self._database = database
+        self._reading = reading
         self._waiting: list[_Entry[object]] = []
         self._led = False
+        # Who came together, and how long their commit took.
+        self._expected = 1
+        self._took = 0.0
+        self._complete = trio.Event()
 
-    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def transact(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        then: Callable[[T], object] | None = None,
+    ) -> T:
         """Do what `Database.transact` does, and raise what it raises.
+
+        `then` is called with the result once that is on disk, before this returns. It is called in
+        the order of the transactions, which the tasks that asked for them are not woken in.
 
         An error of `work` undoes that one and none of those which share its commit. Cancelled
         before it has found its group, nothing happens; from then on it is carried to its end.
         """
-        entry = _Entry(work)
+        entry = _Entry(work, then)
         self._waiting.append(cast("_Entry[object]", entry))
+        if len(self._waiting) >= self._expected:
+            self._complete.set()
         if self._led:
             await self._wait(entry)
         else:
@@ -79,13 +104,21 @@ class GroupCommit:
                 await entry.turn.wait()
 
     async def _lead(self, mine: _Entry[object]) -> None:
-        group, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+        group: list[_Entry[object]] = []
         try:
-            await self._database.transact(lambda connection: _run_all(connection, group))
+            if not self._reading:
+                await self._gather()
+            group = self._waiting[:MOST_TOGETHER]
+            del self._waiting[:MOST_TOGETHER]
+            began = trio.current_time()
+            act = self._database.read if self._reading else self._database.transact
+            await act(lambda connection: self._run_all(connection, group))
+            self._took = trio.current_time() - began
+            self._expected = min(len(group) + len(self._waiting), MOST_TOGETHER)
         except trio.Cancelled:
-            # While it waited for its turn at the database: nothing has happened.
-            group.remove(mine)
+            # While it waited for company or for its turn at the database: nothing has happened.
             self._waiting = group + self._waiting
+            self._waiting.remove(mine)
             raise
         except BaseException as error:
             for entry in group:
@@ -96,6 +129,14 @@ class GroupCommit:
         finally:
             self._promote()
 
+    async def _gather(self) -> None:
+        """Wait a moment for as many as there were just now."""
+        if len(self._waiting) >= self._expected:
+            return
+        self._complete = trio.Event()
+        with trio.move_on_after(min(self._took * GATHERING, LONGEST_GATHERING)):
+            await self._complete.wait()
+
     def _promote(self) -> None:
         """Let the next in line lead, if anybody waits."""
         self._led = bool(self._waiting)
@@ -103,22 +144,26 @@ class GroupCommit:
             self._waiting[0].leads = True
             self._waiting[0].turn.set()
 
+    def _run_all(self, connection: sqlite3.Connection, group: list[_Entry[object]]) -> None:
+        for entry in group:
+            entry.error = None
+            connection.execute("SAVEPOINT one")
+            try:
+                entry.result = entry.work(connection)
+            except Exception as error:
+                if not connection.in_transaction:
+                    raise  # SQLite has ended them all by itself: the disk is full, say
+                connection.execute("ROLLBACK TO one")
+                entry.error = self._database.translated(error)
+            connection.execute("RELEASE one")
+
 
 def _finish(group: list[_Entry[object]]) -> None:
     for entry in group:
+        if entry.error is None and entry.then is not None:
+            try:
+                entry.then(entry.result)
+            except Exception as error:  # a bug of whoever asked, and theirs alone
+                entry.error = error
         entry.done = True
         entry.turn.set()
-
-
-def _run_all(connection: sqlite3.Connection, group: list[_Entry[object]]) -> None:
-    for entry in group:
-        entry.error = None
-        connection.execute("SAVEPOINT one")
-        try:
-            entry.result = entry.work(connection)
-        except Exception as error:
-            if not connection.in_transaction:
-                raise  # SQLite has ended them all by itself: the disk is full, say
-            connection.execute("ROLLBACK TO one")
-            entry.error = error
-        connection.execute("RELEASE one")

@@ -209,15 +209,16 @@ class Conversation:
     async def keep_alive(self) -> None:
         """Ask for signs of life; raise `Gone` when there are none."""
         while True:
-            silence = trio.current_time() - self._last_heard
-            if silence >= LOST:
+            # Moments and not lengths of time, which added up may end just before what is awaited.
+            heard, now = self._last_heard, trio.current_time()
+            if now >= heard + LOST:
                 raise Gone(f"nothing was heard for {LOST:.0f} seconds")
-            if silence >= QUIET:
+            if now >= heard + QUIET:
                 self.calls.ping(1)
                 self.wake_writer()
-                await trio.sleep(LOST - silence)
+                await trio.sleep_until(heard + LOST)
             else:
-                await trio.sleep(QUIET - silence)
+                await trio.sleep_until(heard + QUIET)
 
     async def say_goodbye(self) -> None:
         """Give the last words a moment to leave."""

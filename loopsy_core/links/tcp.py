@@ -71,18 +71,19 @@ async def connect_tcp(host: str, port: int) -> FramedChannel:
     raise Gone(f"{host} port {port} cannot be reached: {reason}")
 
 
-async def open_listeners(port: int) -> list[trio.SocketListener]:
+async def open_listeners(port: int, *, loopback: bool = False) -> list[trio.SocketListener]:
     """Listen on all addresses, IPv6 too where there is any; port 0 is any free one.
 
-    Raises `Busy` when the port is taken.
+    With `loopback` nothing but this machine itself can call. Raises `Busy` when the port is taken.
     """
+    host = "127.0.0.1" if loopback else "0.0.0.0"
     try:
-        [four] = await trio.open_tcp_listeners(port, host="0.0.0.0", backlog=BACKLOG)
+        [four] = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
     except OSError as error:
         raise Busy(f"cannot listen on port {port}: {_reason(error)}") from None
     port = four.socket.getsockname()[1]
     listeners = [four]
-    if socket.has_ipv6:
+    if socket.has_ipv6 and not loopback:
         try:
             listeners += await trio.open_tcp_listeners(port, host="::", backlog=BACKLOG)
         except OSError as error:  # a machine without IPv6

@@ -1,4 +1,4 @@
-"""Runs a node: `python -m loopsy_core.node HOME [--lan]`."""
+"""Runs a node: `python -m loopsy_core.node HOME [--lan | --loopback]`."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from pathlib import Path
 from .daemon import main
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), lan="--lan" in sys.argv[2:])
+    main(Path(sys.argv[1]), lan="--lan" in sys.argv[2:], loopback="--loopback" in sys.argv[2:])

@@ -1,4 +1,4 @@
-"""The node as a process of its own: `python -m loopsy_core.node HOME [--lan]`."""
+"""The node as a process of its own: `python -m loopsy_core.node HOME [--lan | --loopback]`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ READY: Final = b"ready\n"
 _log = logging.getLogger("loopsy.node")
 
 
-def main(root: Path, *, lan: bool) -> None:
+def main(root: Path, *, lan: bool, loopback: bool = False) -> None:
     """Run the node of the home at `root` until SIGTERM, Ctrl-C or `loopsy stop`.
 
-    With `lan` it listens for other machines.
+    With `lan` it listens for other machines, with `loopback` for other nodes on this one.
 
     Standard output gets `ready` once it answers, or one line that says why it does not.
     """
@@ -40,16 +40,19 @@ def main(root: Path, *, lan: bool) -> None:
     )
     try:
         with one_error():
-            trio.run(_run, Home(root), lan)
+            trio.run(_run, Home(root), lan, loopback)
     except LoopsyError as error:
         _log.error("%s", error)
         sys.stdout.write(f"{error.code}: {error}\n")
         sys.exit(1)
 
 
-async def _run(home: Home, lan: bool) -> None:
+async def _run(home: Home, lan: bool, loopback: bool) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_node(home, lan=lan) as node, trio.open_nursery() as nursery:
+        async with (
+            open_node(home, lan=lan, loopback=loopback) as node,
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(_stop_on_signal, node.stop_soon, signals)
             with suppress(BrokenPipeError):  # whoever started us has given up
                 os.write(1, READY)

@@ -81,6 +81,11 @@ class Machines:
             raise Gone(f"{contact.name} is not reached{why}")
         return way.conversation
 
+    def is_machine(self, contact_id: PeerId) -> bool:
+        """Whether a contact is another machine, and not a phone."""
+        contact = self._book.get(contact_id)
+        return contact is not None and contact.kind == "machine"
+
     def addressee(self, reference: str) -> tuple[PeerId | None, str]:
         """Return whom a message to `reference` is for, and their name; None is this machine."""
         if reference in (LOCAL_NAME, self._door.identity.name, self._door.identity.id):

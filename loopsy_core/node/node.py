@@ -12,16 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import trio
 
 from loopsy_core import __version__
-from loopsy_core.capabilities import (
-    SHARED_TABLES,
-    Context,
-    Files,
-    Jobs,
-    Messages,
-    Tasks,
-    open_context,
-    open_jobs,
-)
+from loopsy_core.capabilities import Files, Jobs, open_jobs
 from loopsy_core.errors import PeerLeft
 from loopsy_core.home import Home, load_config, load_identity, lock_file, open_audit_log
 from loopsy_core.kit import Broadcast, contained, one_error, open_database
@@ -56,6 +47,7 @@ from .pairing import Pairing
 from .phones import Phones
 from .relaying import Relaying, open_relaying
 from .router import Router
+from .sharing import Sharing, open_sharing
 from .watching import watch_sessions
 
 if TYPE_CHECKING:
@@ -111,9 +103,7 @@ class Node:
         self.pairing = Pairing(door)
         self.ways = Ways()
         self.machines: Machines
-        self.context: Context
-        self.messages: Messages
-        self.tasks: Tasks
+        self.sharing: Sharing
         self.port: int | None = None
         """Where it listens for machines; None when it does not."""
         self.http: HttpDoor
@@ -154,7 +144,7 @@ class Node:
                 acquaintance = Acquaintance(self.door.book, peer, conversation, way, address_at)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(acquaintance.keep)
-                    nursery.start_soon(self.messages.hand_over, peer, conversation)
+                    nursery.start_soon(self.sharing.hand_over, peer, conversation)
                     await conversation.wait_closed()
                     nursery.cancel_scope.cancel()
 
@@ -225,20 +215,20 @@ class Node:
         """Talk with a machine that we have called at `address`."""
         await self.converse(channel, asker, kind="lan", opener=True, address_at=lambda _: address)
 
-    async def listen(self, http_port: int) -> None:
+    async def listen(self, http_port: int, *, loopback: bool = False) -> None:
         """Listen for other machines, on the port behind that of the HTTP door.
 
-        Raises `Busy` when it is taken.
+        With `loopback` only for other nodes on this one. Raises `Busy` when the port is taken.
         """
-        listeners = await open_listeners(http_port + 1 if http_port else 0)
+        port = http_port + 1 if http_port else 0
+        listeners = await open_listeners(port, loopback=loopback)
         self.port = listeners[0].socket.getsockname()[1]
         await self._nursery.start(serve_tcp, listeners, self.serve_lan)
         _log.info("listening for machines on port %d", self.port)
 
     def is_machine(self, contact: PeerId) -> bool:
         """Whether a contact is another machine, and not a phone."""
-        known = self.door.book.get(contact)
-        return known is not None and known.kind == "machine"
+        return self.machines.is_machine(contact)
 
     def lan_addresses(self) -> list[str]:
         """Return where other machines can call this one."""
@@ -260,6 +250,7 @@ class Node:
             host=host,
             http_port=self.http.port,
             http_problem=self.http.problem,
+            sharing_problem=self.sharing.problem,
         )
 
     async def sessions_alive(self) -> int:
@@ -321,10 +312,13 @@ class Node:
 
 
 @asynccontextmanager
-async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGenerator[Node]:
+async def open_node(
+    home: Home | None = None, *, lan: bool = False, loopback: bool = False
+) -> AsyncGenerator[Node]:
     """Run the node of a home for as long as the block lasts; its sessions outlive it.
 
-    With `lan` it listens for other machines, on the port behind that of the HTTP door.
+    With `lan` it listens for other machines, on the port behind that of the HTTP door; with
+    `loopback` in its place, for other nodes on this machine.
 
     The home must exist (`loopsy init` makes it). Raises `Busy` when a node runs there already,
     `Misconfigured` when a file or permission there must be mended first.
@@ -337,10 +331,9 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
         events: Broadcast[Event] = Broadcast()
         async with (
             open_database(home.database, (*MIGRATIONS, COMMANDS_TABLE)) as database,
-            open_database(home.shared_database, SHARED_TABLES) as shared,
             open_book(database) as book,
             open_kinds(database) as kinds,
-            open_context(shared) as context,
+            open_sharing(home.shared_database, identity.name, book) as sharing,
             trio.open_nursery() as nursery,
         ):
             door = Door(identity, __version__, book, events)
@@ -365,14 +358,11 @@ async def open_node(home: Home | None = None, *, lan: bool = False) -> AsyncGene
                     node.serve_by_relay,
                     config.discovery.manual_peers,
                 )
-                node.context = context
-                node.messages = Messages(context, identity.name)
-                nursery.start_soon(node.messages.keep_expired)
-                node.tasks = Tasks(context)
-                nursery.start_soon(node.tasks.keep_returned)
                 node.machines = Machines(door, node.ways, keeper, relaying, events)
-                if lan:
-                    await node.listen(config.server.port)
+                sharing.machines = node.machines
+                node.sharing = sharing
+                if lan or loopback:
+                    await node.listen(config.server.port, loopback=not lan)
                 nursery.start_soon(keeper.keep)
                 nursery.start_soon(node.machines.publish_ways)
                 if config.discovery.enabled:

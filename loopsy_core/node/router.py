@@ -13,25 +13,15 @@ from loopsy_core.links import PASSED_ON, Asked
 from loopsy_core.wire import (
     MAX_NAME,
     OPERATIONS,
-    AckMessage,
     AddCommand,
     AddPeer,
-    AddTask,
     ApprovalList,
     AskPass,
     AttachSession,
-    CancelTask,
-    ClaimTask,
     ConfigureRelay,
     DecideApproval,
-    DeleteContext,
-    DeliverMessage,
     EndSession,
-    ExtendTask,
-    FailTask,
-    FinishTask,
     Forget,
-    GetContext,
     GrantPeer,
     GrantPhone,
     Hello,
@@ -40,15 +30,12 @@ from loopsy_core.wire import (
     InvitePeer,
     JoinPeer,
     ListApprovals,
-    ListContext,
     ListFiles,
     ListKinds,
     ListPeers,
     ListPhones,
     ListSessions,
-    ListTasks,
     NodeStatus,
-    NoteRead,
     Nothing,
     OfferPairing,
     PeerList,
@@ -65,9 +52,7 @@ from loopsy_core.wire import (
     RevokePhone,
     RotateKey,
     RunJob,
-    SendMessage,
     SessionList,
-    SetContext,
     ShowHistory,
     ShowRelay,
     ShowScreen,
@@ -75,7 +60,6 @@ from loopsy_core.wire import (
     StopNode,
     StopReply,
     UnsetRelay,
-    WatchContext,
     WatchEvents,
     WatchSessions,
     WithdrawApproval,
@@ -85,6 +69,7 @@ from loopsy_core.wire import (
 
 from .machines import LOCAL_NAME
 from .recording import Request
+from .sharing import Sharing
 
 if TYPE_CHECKING:
     from loopsy_core.home import AuditLog
@@ -141,6 +126,8 @@ class Router:
             return await self._pass_to_host(asker, host, asked, request)
         if asked.op in Jobs.ops:
             return await self._node.jobs.answer(asked, asker.contact)
+        if asked.op in Sharing.ops:
+            return await self._node.sharing.answer(asked, asker)
         return await self._act(asker, asked)
 
     def _pass_to_machine(self, asker: Asker, asked: Asked, peer: str, request: Request) -> object:
@@ -255,43 +242,6 @@ class Router:
                     raise Refused("only a paired phone can ask to be forgotten")
                 node.forget_after(asked, asker.contact)
                 return Nothing()
-            case SetContext.op:
-                request = decode(asked.params, SetContext)
-                return await node.context.set_from(asked, request, asker.name)
-            case GetContext.op:
-                return await node.context.get_over(asked, decode(asked.params, GetContext))
-            case DeleteContext.op:
-                return await node.context.delete(decode(asked.params, DeleteContext))
-            case ListContext.op:
-                return await node.context.list(decode(asked.params, ListContext))
-            case WatchContext.op:
-                return await node.context.watch(asked, decode(asked.params, WatchContext))
-            case SendMessage.op:
-                message = decode(asked.params, SendMessage)
-                return await node.messages.send(message, *node.machines.addressee(message.to))
-            case DeliverMessage.op:
-                delivered = decode(asked.params, DeliverMessage)
-                peer, name = node.machines.sender(asker.contact)
-                return await node.messages.receive(delivered, peer, name)
-            case AckMessage.op:
-                return await node.messages.acknowledge(decode(asked.params, AckMessage))
-            case NoteRead.op:
-                _, name = node.machines.sender(asker.contact)
-                return await node.messages.note_read(decode(asked.params, NoteRead), name)
-            case AddTask.op:
-                return await node.tasks.add(decode(asked.params, AddTask), asker.name)
-            case ClaimTask.op:
-                return await node.tasks.claim(decode(asked.params, ClaimTask), asker.name)
-            case ExtendTask.op:
-                return await node.tasks.extend(decode(asked.params, ExtendTask))
-            case FinishTask.op:
-                return await node.tasks.finish(decode(asked.params, FinishTask))
-            case FailTask.op:
-                return await node.tasks.fail(decode(asked.params, FailTask))
-            case CancelTask.op:
-                return await node.tasks.cancel(decode(asked.params, CancelTask))
-            case ListTasks.op:
-                return await node.tasks.list(decode(asked.params, ListTasks))
             case ListPeers.op:
                 return PeerList(node.machines.list())
             case InvitePeer.op:
@@ -307,6 +257,7 @@ class Router:
             case RemovePeer.op:
                 removed = await node.machines.remove(decode(asked.params, RemovePeer).peer)
                 node.jobs.cancel_all_of(removed.id)
+                await node.sharing.forget(removed.id)
                 return removed
             case RenamePeer.op:
                 rename = decode(asked.params, RenamePeer)

@@ -103,6 +103,10 @@ class Book:
         self.version = Watched(0)
         """Changes whenever a contact comes, goes, or may do something else."""
 
+    def __contains__(self, contact_id: object) -> bool:
+        """Whether a contact with this key is known."""
+        return contact_id in self._contacts
+
     def get(self, contact_id: PeerId) -> Contact | None:
         """Return the contact with this key, if it is known."""
         return self._contacts.get(contact_id)

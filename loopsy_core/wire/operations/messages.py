@@ -16,8 +16,12 @@ from .node import Nothing
 
 __all__ = [
     "MAX_BODY",
+    "MAX_BODY_BYTES",
+    "MAX_DELIVERIES",
+    "MAX_MESSAGE_TTL",
     "AckMessage",
-    "DeliverMessage",
+    "DeliverMessages",
+    "Delivery",
     "MessageEnvelope",
     "MessageId",
     "MessageState",
@@ -30,8 +34,12 @@ __all__ = [
 
 MAX_BODY: Final = 262_144
 """Characters."""
+MAX_BODY_BYTES: Final = 524_288
+"""Bytes of a body in UTF-8, so that a message fits where it has to."""
 MAX_MESSAGE_TTL: Final = 30 * 86_400.0
 """Seconds."""
+MAX_DELIVERIES: Final = 100
+"""Messages, or receipts, that are handed over at once."""
 
 MessageId: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 MessageType: TypeAlias = Literal["chat", "request", "response", "ack", "broadcast"]
@@ -100,21 +108,30 @@ class SendMessage(Operation[Sent], frozen=True, kw_only=True):
     ttl: MessageTtl = 3600.0
 
 
-class DeliverMessage(Operation[Nothing], frozen=True, kw_only=True):
-    """Hand a message to the machine that it is for; asked again, it is not there twice."""
-
-    op = "messages.deliver"
-    grant = "message"
-    reply = Nothing
-    about = "id"
+class Delivery(msgspec.Struct, frozen=True):
+    """A message as it is handed over."""
 
     id: MessageId
     ts: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
     type: MessageType
     body: Body
-    reply_to: MessageId | None = None
     ttl: MessageTtl
     """Seconds that are left of its time: clocks may differ."""
+    reply_to: MessageId | None = None
+
+
+class DeliverMessages(Operation[Nothing], frozen=True, kw_only=True):
+    """Hand messages to the machine that they are for, in their order; all are taken, or none is.
+
+    Those that it has had before it passes over, so whoever got no answer may ask again.
+    A Fault `busy` says that too many of ours lie there unread.
+    """
+
+    op = "messages.deliver"
+    grant = "message"
+    reply = Nothing
+
+    messages: Annotated[list[Delivery], msgspec.Meta(min_length=1, max_length=MAX_DELIVERIES)]
 
 
 class AckMessage(Operation[Nothing], frozen=True, kw_only=True):
@@ -129,11 +146,10 @@ class AckMessage(Operation[Nothing], frozen=True, kw_only=True):
 
 
 class NoteRead(Operation[Nothing], frozen=True, kw_only=True):
-    """Tell the machine that sent a message that it was read."""
+    """Tell the machine that sent messages that they were read."""
 
     op = "messages.read"
     grant = "message"
     reply = Nothing
-    about = "id"
 
-    id: MessageId
+    ids: Annotated[list[MessageId], msgspec.Meta(min_length=1, max_length=MAX_DELIVERIES)]

@@ -112,6 +112,8 @@ class Status(msgspec.Struct, frozen=True):
     """Where scripts reach it by HTTP; None when they do not."""
     http_problem: str | None = None
     """Why they do not, for a person."""
+    sharing_problem: str | None = None
+    """Why there is no context, and no messages and tasks; None when all is well."""
 
 
 class NodeStatus(Operation[Status], frozen=True, kw_only=True):

@@ -89,7 +89,7 @@ class AddTask(Operation[Task], frozen=True, kw_only=True):
     kind: Kind = ""
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     ttl: Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)] = 7 * 86_400.0
-    """Seconds for which it is kept after its last change."""
+    """Seconds for which it is kept after its end."""
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -115,6 +115,7 @@ class ClaimTask(Operation[Claimed], frozen=True, kw_only=True):
     """Only tasks of this kind; None for any."""
     worker: Worker = ""
     lease: Lease = 60.0
+    """Seconds."""
     wait: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
     """Seconds to wait for a task."""
 
@@ -138,7 +139,7 @@ class ExtendTask(Operation[Task], frozen=True, kw_only=True):
 
 
 class FinishTask(Operation[Task], frozen=True, kw_only=True):
-    """Say that a claimed task is done."""
+    """Say that a claimed task is done; said again by the same claim, it stays as it is."""
 
     op = "tasks.finish"
     grant = "task"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -224,7 +225,8 @@ def test_nothing_is_missed_between_what_there_is_and_what_changes(seed: object) 
             assert watcher.values == there
             nursery.cancel_scope.cancel()
 
-    trio.run(play)
+    # A clock that jumps: then all is at rest when no task can go on, and not just for a moment.
+    trio.run(play, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 async def test_a_watcher_that_falls_behind_is_told_to_start_over(autojump_clock: object) -> None:
@@ -327,3 +329,73 @@ async def test_the_longest_key_and_value_are_kept() -> None:
 def test_requests_out_of_bounds_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(LoopsyError):
         decode(encode(fields), SetContext)
+
+
+async def test_a_watcher_of_very_many_keys_keeps_up_while_others_write(
+    autojump_clock: object,
+) -> None:
+    """It reads on and on, and yet thousands of changes meanwhile do not overtake it."""
+    context, _ = make()
+    for number in range(1500):
+        await context.set(f"k{number:05d}", "before", by="me")
+    watcher = Watcher()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(context.watch, cast("Asked", watcher), WatchContext())
+        for number in range(4000):
+            await context.set(f"k{number * 7 % 1500:05d}", str(number), by="me")
+        await trio.testing.wait_all_tasks_blocked()
+        told = [item.info.revision for item in watcher.items if isinstance(item, ContextSet)]
+        assert len(told) == len(set(told)), "nothing twice"
+        assert [type(item) for item in watcher.items].count(ContextCurrent) == 1
+        assert len(watcher.values) == 1500
+        for key, value in watcher.values.items():
+            assert (await context.get(key)).value == value
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_page_of_the_longest_keys_fits_an_answer(autojump_clock: object) -> None:
+    context, _ = make()
+    keys = [f"{number:03d}" + "\U0001f600" * (MAX_KEY - 3) for number in range(500)]
+    for key in keys:
+        await context.set(key, "", by="somebody")
+    found: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = await context.list(ListContext(after=after))
+        assert len(encode(page)) < 1 << 20
+        found += [info.key for info in page.entries]
+        after = page.next
+    assert found == keys
+
+
+async def test_a_late_word_of_a_change_is_not_told_after_a_newer_one(
+    autojump_clock: object,
+) -> None:
+    """Many set and delete the same key at once; what a watcher hears is in order."""
+    context, _ = make()
+    watcher = Watcher()
+
+    async def act(number: int) -> None:
+        try:
+            if number % 3:
+                await context.set("k", str(number), by="me")
+            else:
+                await context.delete(DeleteContext(key="k"))
+        except NotFound:
+            pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(context.watch, cast("Asked", watcher), WatchContext())
+        async with trio.open_nursery() as actors:
+            for number in range(300):
+                actors.start_soon(act, number)
+        await trio.testing.wait_all_tasks_blocked()
+        told = [
+            item.info.revision if isinstance(item, ContextSet) else item.revision
+            for item in watcher.items
+            if isinstance(item, (ContextSet, ContextDeleted))
+        ]
+        assert told == sorted(set(told))
+        last = (await context.list(ListContext())).entries
+        assert watcher.values.keys() == {info.key for info in last}
+        nursery.cancel_scope.cancel()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from loopsy_core.errors import Misconfigured
 from loopsy_core.kit import Database, GroupCommit, open_database
 
 if TYPE_CHECKING:
@@ -155,3 +157,69 @@ async def test_who_only_reads_cannot_write(tmp_path: Path) -> None:
     async with open_database(tmp_path / "t.db", [TABLE]) as database:
         with pytest.raises(Exception, match=r"readonly|read-only"):
             await database.read(insert(1))
+
+
+async def test_those_who_read_at_the_same_time_share_a_way_and_see_what_was_committed(
+    tmp_path: Path,
+) -> None:
+    with trio.fail_after(30):
+        async with open_database(tmp_path / "t.db", [TABLE]) as database:
+            together, readers = GroupCommit(database), GroupCommit(database, reading=True)
+
+            async def write_and_read(number: int) -> None:
+                await together.transact(insert(number))
+                assert number in await readers.transact(numbers)
+
+            async with trio.open_nursery() as nursery:
+                for number in range(50):
+                    nursery.start_soon(write_and_read, number)
+            with pytest.raises(Exception, match=r"readonly|read-only"):
+                await readers.transact(insert(1000))
+
+
+async def test_what_follows_a_commit_happens_in_the_order_of_the_commits(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        async with open_database(tmp_path / "t.db", [TABLE]) as database:
+            together = GroupCommit(database)
+            committed: list[int] = []
+            told: list[int] = []
+
+            def work(connection: sqlite3.Connection, number: int) -> int:
+                committed.append(insert(number)(connection))
+                return number
+
+            async with trio.open_nursery() as nursery:
+                for number in range(200):
+                    nursery.start_soon(together.transact, partial(work, number=number), told.append)
+            assert told == committed
+
+
+async def test_a_full_disk_undoes_all_of_a_group_and_says_so(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        async with open_database(tmp_path / "t.db", [TABLE]) as database:
+            together = GroupCommit(database)
+            await together.transact(lambda connection: connection.execute("PRAGMA max_page_count"))
+            await together.transact(insert(1))
+
+            def fill(connection: sqlite3.Connection) -> None:
+                connection.execute("PRAGMA max_page_count = 20")
+                connection.execute("CREATE TABLE IF NOT EXISTS big (x BLOB)")
+                connection.execute("INSERT INTO big VALUES (zeroblob(1000000))")
+
+            failed: list[str] = []
+
+            async def one(work: Callable[[sqlite3.Connection], object]) -> None:
+                try:
+                    await together.transact(work)
+                except Misconfigured as error:
+                    failed.append(str(error))
+
+            async with trio.open_nursery() as nursery:
+                for work in (insert(2), fill, insert(3)):
+                    nursery.start_soon(one, work)
+            assert failed
+            assert all("free some space" in text for text in failed)
+            kept = await database.read(numbers)
+            assert 1 in kept
+            assert len(kept) + len(failed) == 4
+            await together.transact(insert(4))

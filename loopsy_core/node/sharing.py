@@ -1,0 +1,159 @@
+"""Answering what is asked about context, messages and tasks; the node lives without them too."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from loopsy_core.capabilities import open_shared
+from loopsy_core.errors import LoopsyError, Misconfigured, Refused
+from loopsy_core.wire import (
+    AckMessage,
+    AddTask,
+    CancelTask,
+    ClaimTask,
+    DeleteContext,
+    DeliverMessages,
+    ExtendTask,
+    FailTask,
+    FinishTask,
+    GetContext,
+    ListContext,
+    ListTasks,
+    NoteRead,
+    SendMessage,
+    SetContext,
+    WatchContext,
+    decode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Container
+    from pathlib import Path
+
+    from loopsy_core.capabilities import Shared
+    from loopsy_core.links import Asked, Conversation
+
+    from .grants import Asker
+    from .machines import Machines
+
+__all__ = ["Sharing", "open_sharing"]
+
+_OPERATIONS: Final = (
+    SetContext,
+    GetContext,
+    DeleteContext,
+    ListContext,
+    WatchContext,
+    SendMessage,
+    DeliverMessages,
+    AckMessage,
+    NoteRead,
+    AddTask,
+    ClaimTask,
+    ExtendTask,
+    FinishTask,
+    FailTask,
+    CancelTask,
+    ListTasks,
+)
+
+_log = logging.getLogger("loopsy.node")
+
+
+class Sharing:
+    """What this node shares, or why it cannot; `open_sharing` makes it."""
+
+    ops: ClassVar = frozenset(operation.op for operation in _OPERATIONS)
+    """What it answers."""
+
+    def __init__(self, shared: Shared | LoopsyError) -> None:
+        """Answer from `shared`, or with that error."""
+        self._shared = shared
+        self.machines: Machines
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is shared, for a person; None when all is well."""
+        return str(self._shared) if isinstance(self._shared, LoopsyError) else None
+
+    async def hand_over(self, peer: str, conversation: Conversation) -> None:
+        """Hand a machine the messages that wait for it, until the connection with it is lost."""
+        if not isinstance(self._shared, LoopsyError):
+            await self._shared.messages.hand_over(peer, conversation)
+
+    async def forget(self, peer: str) -> None:
+        """Give up on messages for a machine that is not paired any more."""
+        if not isinstance(self._shared, LoopsyError):
+            await self._shared.messages.forget(peer)
+
+    async def answer(self, asked: Asked, asker: Asker) -> object:
+        """Act on one of `ops`; return the reply."""
+        if isinstance(self._shared, LoopsyError):
+            raise self._shared.with_traceback(None)  # or it would grow with everybody who asks
+        context, messages, tasks = (
+            self._shared.context,
+            self._shared.messages,
+            self._shared.tasks,
+        )
+        params = asked.params
+        match asked.op:
+            case SetContext.op:
+                return await context.set_from(asked, decode(params, SetContext), asker.name)
+            case GetContext.op:
+                return await context.get_over(asked, decode(params, GetContext))
+            case DeleteContext.op:
+                return await context.delete(decode(params, DeleteContext))
+            case ListContext.op:
+                return await context.list(decode(params, ListContext))
+            case WatchContext.op:
+                return await context.watch(asked, decode(params, WatchContext))
+            case SendMessage.op:
+                if asker.contact is not None and self.machines.is_machine(asker.contact):
+                    # Whoever it is for would take it for ours.
+                    raise Refused("a machine sends messages for itself, and not through another")
+                message = decode(params, SendMessage)
+                return await messages.send(message, *self.machines.addressee(message.to))
+            case DeliverMessages.op:
+                peer, name = self.machines.sender(asker.contact)
+                return await messages.receive(decode(params, DeliverMessages), peer, name)
+            case AckMessage.op:
+                return await messages.acknowledge(decode(params, AckMessage))
+            case NoteRead.op:
+                peer, name = self.machines.sender(asker.contact)
+                return await messages.note_read(decode(params, NoteRead), peer, name)
+            case AddTask.op:
+                return await tasks.add(decode(params, AddTask), asker.name)
+            case ClaimTask.op:
+                return await tasks.claim(decode(params, ClaimTask), asker.name)
+            case ExtendTask.op:
+                return await tasks.extend(decode(params, ExtendTask))
+            case FinishTask.op:
+                return await tasks.finish(decode(params, FinishTask))
+            case FailTask.op:
+                return await tasks.fail(decode(params, FailTask))
+            case CancelTask.op:
+                return await tasks.cancel(decode(params, CancelTask))
+            case ListTasks.op:
+                return await tasks.list(decode(params, ListTasks))
+            case _:
+                raise AssertionError(asked.op)
+
+
+@asynccontextmanager
+async def open_sharing(path: Path, name: str, known: Container[str]) -> AsyncGenerator[Sharing]:
+    """Share what lies in the database at `path`, as `open_shared` does.
+
+    When that is damaged the node does without: it keeps its sessions, and says what is wrong to
+    whoever asks. It never begins anew with an empty one in its place.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            shared: Shared | LoopsyError = await stack.enter_async_context(
+                open_shared(path, name, known)
+            )
+        except Misconfigured as error:
+            _log.error("context, messages and tasks are out of order: %s", error)
+            shared = error
+        yield Sharing(shared)

@@ -1,0 +1,74 @@
+"""What a node shares, through its router: who may, what a broken database costs, and limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from loopsy_core.capabilities import open_shared
+from loopsy_core.errors import Misconfigured, Refused
+from loopsy_core.wire import AckMessage, DeliverMessages, Delivery, ListSessions, NodeStatus
+from tests.world import PATIENCE, Phone, open_phone, open_world
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_a_phone_sends_messages_but_hands_none_over(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            node = await world.node()
+            phone = Phone()
+            await world.pair(node, phone)
+            async with open_phone(node.serve_phone, phone.again(node.identity.id)) as client:
+                sent = await client.messages.send("local", "hello")
+                assert [each.id for each in await client.messages.inbox()] == [sent.id]
+                forged = DeliverMessages(messages=[Delivery("i", 0, "chat", "b", 60.0)])
+                with pytest.raises(Refused, match="only a paired machine"):
+                    await client.ask(forged)
+
+
+@pytest.mark.logs_errors
+@pytest.mark.parametrize("damage", ["no database", "a torn page"])
+async def test_a_node_with_a_damaged_database_keeps_its_sessions_and_says_what_is_wrong(
+    tmp_path: Path, damage: str
+) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            file = world.home().shared_database
+            await spoil(tmp_path / "good.db", file, damage)
+            before = file.read_bytes()
+            node = await world.node()
+            async with world.local(node) as client:
+                for asking in (
+                    client.context.set("k", "v"),
+                    client.context.get("k"),
+                    client.messages.inbox(),
+                    client.tasks.add("b"),
+                    client.ask(AckMessage(id="i")),
+                ):
+                    with pytest.raises(Misconfigured, match="nothing was deleted"):
+                        await asking
+                status = await client.ask(NodeStatus())
+                assert str(file) in str(status.sharing_problem)
+                await client.ask(ListSessions())
+            assert file.read_bytes() == before
+
+
+async def spoil(good: Path, file: Path, damage: str) -> None:
+    """Put what was a database with entries to `file`, damaged."""
+    async with open_shared(good, "kai", ()) as shared:
+        await shared.context.set("k", "v" * 10_000, by="me")
+    write(file, good, damage)
+
+
+def write(file: Path, good: Path, damage: str) -> None:
+    data = bytearray(good.read_bytes())
+    if damage == "no database":
+        data[:] = b"this is no database" * 1000
+    else:
+        data[100:4096] = b"\xff" * (4096 - 100)
+    file.write_bytes(data)
+    file.chmod(0o600)
