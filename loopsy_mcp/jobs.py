@@ -195,6 +195,6 @@ class Jobs:
 
 
 async def _feed(job: RunningJob, stdin: bytes) -> None:
-    with suppress(Gone):  # it ended without reading all; or whoever follows it is told, too
+    with suppress(LoopsyError):  # it ended without reading all; or whoever follows it is told
         await job.send(stdin)
         job.end_input()
