@@ -22,7 +22,7 @@ from loopsy_core.wire import (
     NoteRead,
 )
 
-from . import message_table as table
+from . import inbox, outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from loopsy_core.wire import MessageState, MessageType
 
     from .context import Context
-    from .message_table import Outgoing
+    from .outbox import Outgoing
 
 __all__ = ["Courier"]
 
@@ -91,7 +91,7 @@ class Courier:
     async def _tell_receipts(self) -> bool:
         """Tell of messages that were read; returns whether there were any."""
         receipts = await self._context.read(
-            partial(table.next_receipts, peer=self._peer, most=MAX_DELIVERIES)
+            partial(inbox.next_receipts, peer=self._peer, most=MAX_DELIVERIES)
         )
         if not receipts:
             return False
@@ -100,13 +100,13 @@ class Courier:
                 await self._conversation.ask(NoteRead(ids=[each for _, each in receipts]))
         except _FINAL as error:
             _log.info("receipts for %s are dropped: %s", self._peer[:8], error)
-        await self._context.transact(partial(table.settle_receipts, receipts=receipts))
+        await self._context.transact(partial(inbox.settle_receipts, receipts=receipts))
         return True
 
     async def _deliver(self) -> bool:
         """Hand over the next messages; returns whether there were any."""
         outgoing = await self._context.read(
-            partial(table.next_outgoing, peer=self._peer, most=self._most, most_bytes=MOST_BYTES)
+            partial(outbox.next_outgoing, peer=self._peer, most=self._most, most_bytes=MOST_BYTES)
         )
         if not outgoing:
             return False
@@ -146,7 +146,7 @@ class Courier:
     ) -> None:
         handed = [(each.seq, each.id) for each in outgoing]
         await self._context.transact(
-            partial(table.settle, outgoing=handed, state=state, error=error)
+            partial(outbox.settle, outgoing=handed, state=state, error=error)
         )
 
 

@@ -11,16 +11,18 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
+import msgspec
 import trio
 
 from loopsy_core.errors import BadRequest
 from loopsy_core.kit import Bell, contained
 from loopsy_core.wire import MAX_BODY_BYTES, Nothing, Sent
 
-from . import message_table as table
+from . import inbox, outbox
 from .context import check_key
 from .courier import Courier
 from .due import keep_due
+from .envelopes import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -66,8 +68,8 @@ class Messages:
 
         `known` are those that are paired: what waits for others will never be fetched.
         """
-        await self._context.transact(partial(table.take_name, name=self._name))
-        for peer in await self._context.read(table.addressees):
+        await self._context.transact(partial(inbox.take_name, name=self._name))
+        for peer in await self._context.read(outbox.addressees):
             if peer not in known:
                 await self.forget(peer)
 
@@ -83,14 +85,18 @@ class Messages:
         milliseconds = self._next_time()
 
         def work(entries: Entries) -> MessageEnvelope:
-            return table.send(
+            sent = outbox.send(
                 entries,
                 request,
                 here=self._name,
-                peer=table.HERE if peer is None else peer,
+                peer=HERE if peer is None else peer,
                 to=to,
                 milliseconds=milliseconds,
             )
+            if peer is None:
+                came = msgspec.structs.replace(sent, state=None)
+                inbox.put(entries, came, HERE, entries.now + request.ttl)
+            return sent
 
         sent = await self._context.transact(work)
         self._queued.ring()
@@ -103,7 +109,7 @@ class Messages:
             check_key(message.id)
 
         def work(entries: Entries) -> None:
-            table.receive(entries, request.messages, peer=peer, sender=sender, here=self._name)
+            inbox.receive(entries, request.messages, peer=peer, sender=sender, here=self._name)
 
         await self._context.transact(work)
         return Nothing()
@@ -111,7 +117,7 @@ class Messages:
     async def acknowledge(self, request: AckMessage) -> Nothing:
         """Take a message out of the inbox, as read; raises `NotFound` for one that never came."""
         await self._context.transact(
-            partial(table.acknowledge, message_id=request.id, here=self._name)
+            partial(inbox.acknowledge, message_id=request.id, here=self._name)
         )
         self._queued.ring()
         return Nothing()
@@ -121,7 +127,7 @@ class Messages:
 
         def work(entries: Entries) -> None:
             for message_id in request.ids:
-                table.was_read(entries, message_id, peer=peer, name=name)
+                outbox.was_read(entries, message_id, peer=peer, name=name)
 
         await self._context.transact(work)
         return Nothing()
@@ -139,7 +145,12 @@ class Messages:
     async def forget(self, peer: str) -> None:
         """Give up on what waits for a machine that is not paired any more; the outbox says so."""
         why = "that machine is not paired with this one any more"
-        await self._context.transact(partial(table.forget_peer, peer=peer, why=why))
+
+        def work(entries: Entries) -> None:
+            outbox.forget_peer(entries, peer, why)
+            inbox.forget_peer(entries, peer)
+
+        await self._context.transact(work)
 
     async def keep_expired(self) -> NoReturn:
         """Give up on messages whose time is over, for ever; their senders see it in the outbox."""
@@ -149,10 +160,10 @@ class Messages:
         """Give up on what is over; return the seconds until there is more."""
         while True:
             now = self._clock()
-            due = await self._context.read(table.next_expiry)
+            due = await self._context.read(outbox.next_expiry)
             if due is None or due > now:
                 return None if due is None else due - now
-            await self._context.transact(partial(table.expire, most=SWEEP))
+            await self._context.transact(partial(outbox.expire, most=SWEEP))
 
     def _next_time(self) -> int:
         """Return the time in milliseconds, later than that of the message before.

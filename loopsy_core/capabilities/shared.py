@@ -13,8 +13,9 @@ from loopsy_core.kit import open_database
 
 from .context import Context
 from .entries import CONTEXT_TABLE
-from .message_table import MESSAGE_TABLES
+from .inbox import INBOX_TABLES
 from .messages import Messages
+from .outbox import OUTBOX_TABLE
 from .task_table import TASK_TABLE
 from .tasks import Tasks
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHARED_TABLES", "Shared", "open_shared", "share"]
 
-SHARED_TABLES: Final = (CONTEXT_TABLE, MESSAGE_TABLES, TASK_TABLE)
+SHARED_TABLES: Final = (CONTEXT_TABLE, OUTBOX_TABLE, INBOX_TABLES, TASK_TABLE)
 
 
 @attrs.frozen

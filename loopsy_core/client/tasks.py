@@ -221,6 +221,10 @@ class Work:
 
 def _why(error: BaseException) -> str:
     """Say why an attempt has failed."""
-    if isinstance(error, (trio.Cancelled, KeyboardInterrupt)):
+    stops = (trio.Cancelled, KeyboardInterrupt)
+    if isinstance(error, BaseExceptionGroup):
+        rest = error.split(stops)[1]  # which were cancelled because of it, or all of them
+        return "the worker was stopped" if rest is None else _why(rest.exceptions[0])
+    if isinstance(error, stops):
         return "the worker was stopped"
     return f"{type(error).__name__}: {error}".removesuffix(": ")

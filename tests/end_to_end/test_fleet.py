@@ -122,6 +122,18 @@ def test_a_message_is_sent_read_acknowledged_and_answered(fleet: Fleet) -> None:
     assert states[message_id] == "read"
 
 
+def test_a_broadcast_comes_to_every_machine(fleet: Fleet) -> None:
+    results = fleet.json(2, "message", "broadcast", "to all of you")
+    assert {each["machine"]: each["error"] for each in results} == {
+        "fleet-1": None,
+        "fleet-3": None,
+    }
+    for number in (1, 3):
+        came = wait_for_inbox(fleet, number)
+        assert (came["body"], came["type"]) == ("to all of you", "broadcast")
+        fleet.on(number, "message", "ack", str(came["id"]))
+
+
 def wait_for_inbox(fleet: Fleet, number: int) -> dict[str, object]:
     watching = fleet.loopsy.start(
         "--home", str(fleet.home(number).root), "message", "inbox", "--watch", "--json"

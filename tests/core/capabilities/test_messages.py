@@ -11,7 +11,7 @@ import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loopsy_core.capabilities import message_table
+from loopsy_core.capabilities import inbox, outbox
 from loopsy_core.errors import BadRequest, Busy, Misconfigured, NotFound
 from loopsy_core.wire import DeliverMessages, Delivery, NoteRead
 from tests.core.capabilities.mail import Machine, Network
@@ -219,7 +219,7 @@ async def test_a_message_to_this_machine_itself_is_there_at_once(autojump_clock:
         (kai,) = network.machines
         message_id = await kai.send(kai, "note")
         assert kai.state(message_id) == "delivered"
-        assert [envelope.body for envelope in kai.inbox()] == ["note"]
+        assert [(envelope.body, envelope.state) for envelope in kai.inbox()] == [("note", None)]
         await kai.ack(message_id)
         assert kai.state(message_id) == "read"
 
@@ -273,7 +273,7 @@ async def test_a_machine_that_is_forgotten_gets_nothing_and_the_sender_is_told(
 async def test_a_full_inbox_has_the_sender_wait_and_loses_nothing(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(message_table, "MOST_UNREAD", 5)
+    monkeypatch.setattr(inbox, "MOST_UNREAD", 5)
     async with open_pair() as (_, kai, mac):
         sent = [await kai.send(mac, str(number)) for number in range(12)]
         await trio.sleep(100)
@@ -289,7 +289,7 @@ async def test_a_full_inbox_has_the_sender_wait_and_loses_nothing(
 async def test_a_flood_of_short_lived_messages_ends_somewhere(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(message_table, "MOST_REMEMBERED", 30)
+    monkeypatch.setattr(inbox, "MOST_REMEMBERED", 30)
     async with open_network("kai", "mac") as network:
         _, mac = network.machines
         assert mac.shared is not None
@@ -456,7 +456,7 @@ async def test_a_message_that_does_not_fit_is_refused_at_once(
 async def test_a_queue_that_nobody_fetches_ends_somewhere(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(message_table, "MOST_WAITING", 3)
+    monkeypatch.setattr(outbox, "MOST_WAITING", 3)
     async with open_network("kai", "mac") as network:
         kai, mac = network.machines
         for _ in range(3):
