@@ -178,7 +178,7 @@ def test_list_shows_what_runs_and_what_has_ended(loopsy: CommandLine) -> None:
     assert isinstance(listed, list)
     assert set(listed[0]) == {
         "id", "name", "kind", "alive", "created_at", "cols", "rows", "viewers", "title",
-        "exit_code", "argv", "cwd", "lost", "auto_approve", "ended_at",
+        "exit_code", "argv", "cwd", "lost", "auto_approve", "ended_at", "machine",
     }  # fmt: skip
 
 
