@@ -146,23 +146,28 @@ def outbox(*, json: Json = False) -> None:
 
 def _read(prefix: str) -> list[MessageEnvelope]:
     """Return the messages under `prefix`, in the order of their coming."""
-    values: list[tuple[int, bytearray]] = []
+    values: dict[str, tuple[int, bytearray]] = {}
+    last = bytearray()
 
     def on_item(item: bytes) -> None:
+        nonlocal last
         told = decode_context_item(item)
         if isinstance(told, ContextCurrent):
             raise _AllToldError
         if isinstance(told, ContextSet):
-            values.append((told.info.revision, bytearray()))
+            last = bytearray()
+            values[told.info.key] = told.info.revision, last
+        else:
+            values.pop(told.key, None)
 
     with suppress(_AllToldError):
         # Watching tells of everything in one go; what changes afterwards is not waited for.
         ask(
             WatchContext(prefix=prefix),
             on_item=on_item,
-            on_data=lambda data: values[-1][1].extend(data),
+            on_data=lambda data: last.extend(data),
         )
-    envelopes = [decode_message_envelope(bytes(value)) for _, value in sorted(values)]
+    envelopes = [decode_message_envelope(bytes(value)) for _, value in sorted(values.values())]
     return [envelope for envelope in envelopes if envelope is not None]
 
 

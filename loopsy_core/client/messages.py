@@ -103,17 +103,18 @@ class Mailbox:
         return f"inbox:{(await self._client.ask(Hello())).name}:"
 
     async def _read(self, prefix: str) -> list[MessageEnvelope]:
-        found: list[tuple[int, MessageEnvelope]] = []
+        found: dict[str, tuple[int, MessageEnvelope]] = {}
         async with self._client.context.watch(prefix) as changes:
             async for change in changes:
                 if isinstance(change, ContextCurrent):
                     break
+                found.pop(change.key, None)
                 if isinstance(change, ContextEntry):
                     envelope = decode_message_envelope(change.value)
                     if envelope is not None:
-                        found.append((change.info.revision, envelope))
+                        found[change.key] = change.info.revision, envelope
         # In the order of their coming, which is that of sending for each sender.
-        return [envelope for _, envelope in sorted(found, key=lambda each: each[0])]
+        return [envelope for _, envelope in sorted(found.values(), key=lambda each: each[0])]
 
 
 class Inbox:

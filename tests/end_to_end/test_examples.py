@@ -171,6 +171,9 @@ async def test_an_agent_may_do_what_is_on_the_list(
         ("several_at_once.py", ["true"]),
         ("survive_a_restart.py", []),
         ("supervise_an_agent.py", ["claude", "x"]),
+        ("pipeline.py", ["write", "kai", "a haiku"]),
+        ("build_farm.py", ["build", "true"]),
+        ("roll_call.py", []),
     ],
 )
 async def test_without_a_node_an_example_says_so(example: str, arguments: list[str]) -> None:
@@ -183,7 +186,7 @@ async def test_without_a_node_an_example_says_so(example: str, arguments: list[s
 
 def test_every_example_is_run_here_and_shown_in_the_page() -> None:
     page = PAGES[0].read_text()
-    here = Path(__file__).read_text()
+    here = Path(__file__).read_text() + Path(__file__).with_name("test_fleet.py").read_text()
     for example in sorted(path.name for path in EXAMPLES.glob("*.py")):
         assert here.count(f'"{example}"') >= 2, example
         assert f"(../examples/{example})" in page, example
