@@ -256,8 +256,11 @@ class Keeper:
 
     async def _lost_relay(self, contact: Contact, error: LoopsyError) -> None:
         """Note why the relay does not help; an account that is void there is forgotten."""
+        void = "account" in error.details
+        if isinstance(error, Refused) and not void:  # the machine itself, in a word for programs
+            error = Refused("it refuses us: its key has changed, or it has forgotten us")
         self._failed(contact.id, "relay", error)
-        if "account" in error.details:
+        if void:
             # The machine lets us in anew once we meet it directly (`acquaintance.py`).
             await self._door.book.change(
                 contact, lambda known: attrs.evolve(known, relay_url=None, relay_bearer=None)

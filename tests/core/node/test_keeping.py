@@ -229,6 +229,23 @@ async def test_an_account_that_its_relay_forgot_is_made_anew_when_the_machine_is
                 await mac.peer(lambda peer: peer.way == "relay")
 
 
+async def test_who_is_forgotten_behind_a_relay_is_told_so_in_words(tmp_path: Path) -> None:
+    with trio.fail_after(2 * PATIENCE), running_relay(tmp_path) as (relay, _):
+        async with open_machine(tmp_path, "mac", lan=False) as mac:
+            book = mac.node.door.book
+            async with open_machine(tmp_path, "kai") as kai:
+                await kai.client.ask(ConfigureRelay(url=relay))
+                await pair(kai, mac)
+                await eventually(lambda: book.all("machine")[0].relay_bearer is not None)
+                fix_port(tmp_path, "kai", kai.node.port)
+            async with open_machine(tmp_path, "kai", lan=False) as kai:
+                await kai.node.door.book.remove(mac.node.identity.id)
+                peer = await mac.peer(
+                    lambda peer: "by its relay: it refuses" in (peer.problem or "")
+                )
+                assert "forgotten us" in (peer.problem or "")
+
+
 async def relay_phones(machine: Machine) -> list[str]:
     """Return the accounts at a machine's relay."""
     api = machine.node.relaying.api()
