@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import random
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -138,15 +137,7 @@ def cuts_of(recording: bytes) -> list[int]:
         escape = recording.find(b"\x1b", at)
         letter = next((i for i in range(at, len(recording)) if recording[i] >= 0xC0), -1)
         cuts.update(found + rng.randrange(1, 3) for found in (escape, letter) if found >= 0)
-    return sorted(cut for cut in cuts if cut <= len(recording) and not _marks(recording, cut))
-
-
-def _marks(recording: bytes, cut: int) -> bool:
-    """Whether the character at a cut belongs to the one before it; that has a test of its own."""
-    while 0 < cut < len(recording) and recording[cut] & 0xC0 == 0x80:
-        cut -= 1
-    letter = recording[cut : cut + 4].decode(errors="ignore")[:1]
-    return letter != "" and unicodedata.category(letter) in ("Mn", "Me", "Cf")
+    return sorted(cut for cut in cuts if cut <= len(recording))
 
 
 def differences(
