@@ -33,24 +33,28 @@ def save_cursor(side: Side, rows: int) -> tuple[str, str]:
         return "", ""
     page, y = side.visible(rows)[min(saved.y, rows - 1)]
     waits = ""
-    empty = single_shift(saved) != ""
+    in_empty = single_shift(saved) != ""
     if saved.wraps:
         x, run = letter_at(page, y, min(saved.x, page.cols - 1))
-        empty = empty or run is None
-        waits = " " if empty or run is None else _move(x, saved.y) + whole(draw([run], page.cols))
+        # A link that is opened again would be another one.
+        if run is None or run[2].link:
+            in_empty = True
+        waits = " "
+        if run and not in_empty:
+            waits = _move(x, saved.y) + whole(draw([run], x + run[0], x))
         if saved.x < page.cols - 1:
             waits = _margin(saved.x) + _move(saved.x, saved.y) + waits
     out = "\x1b[?6h" if saved.origin else ""
     out += _move(saved.x, saved.y) + waits
     out += set_pen(saved, side) + single_shift(saved) + "\x1b7" + reset_pen(saved)
-    if waits and empty:
+    if waits and in_empty:
         out += "\x1b[2K"
     if waits:
         out += "\x1b[?69l"
     if saved.origin:
         out += "\x1b[?6l"
     out += "\x1b[H"
-    return (out, "") if empty else ("", out)
+    return (out, "") if in_empty else ("", out)
 
 
 def shape_cursor(side: Side, fixed: Fixed, *, usual: bool) -> str:
@@ -77,10 +81,13 @@ def place_cursor(snapshot: Snapshot, side: Side) -> str:
     if cursor.wraps:
         return _wait_to_wrap(snapshot, side) + pen
     if beyond and side.saved and side.saved.origin:
-        # Nothing leads to such a place, but restoring a cursor that was saved there.
+        # Hardly anything leads to such a place but restoring a cursor that was saved there.
         right, down = cursor.x - side.saved.x, cursor.y - side.saved.y
         return f"\x1b8{_step(right, 'CD')}{_step(down, 'BA')}{pen}"
-    return _move(cursor.x, cursor.y, fixed) + pen
+    # It may have been moved to the left, out of the margins.
+    return (
+        _move(cursor.x, cursor.y, fixed) + "\x1b[D" * max(fixed.left - cursor.x, 0) * beyond + pen
+    )
 
 
 def _wait_to_wrap(snapshot: Snapshot, side: Side) -> str:
