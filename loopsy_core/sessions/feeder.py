@@ -35,9 +35,9 @@ __all__ = ["Drawing", "Failed", "Feeder", "dim"]
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-BEHIND: Final = 262_144
+BEHIND: Final = 65_536
 """Bytes of output that are not even under way to the emulator yet, when the program has to wait.
-So the log, which holds much more, never overtakes it."""
+So the log, which holds much more, never overtakes it, and a picture of the end is soon there."""
 WORTH_A_PICTURE: Final = 65_536
 """Bytes of output that are fed once more rather than reading the picture after them."""
 MOST_KILLS: Final = 3

@@ -179,8 +179,10 @@ class Showing:
         if viewer.hurry:
             viewer.hurry = False
             if (behind := self._output.log.end - viewer.place.offset) > HURRY:
-                with suppress(Busy):  # without an emulator it has to look through all of it
-                    return await self._draw(viewer.place.copy(), longest=behind)
+                # Of the very end, for which the emulator has a little to go: a picture of where it
+                # is now would leave all that to be looked through, which takes much longer.
+                with suppress(Busy):  # without an emulator it has to look through everything
+                    return await self._draw(longest=behind)
         return False
 
     async def _skip(self) -> None:
