@@ -261,6 +261,6 @@ def test_what_a_session_has_shown_is_printed_also_after_its_end(loopsy: CommandL
     }
     styled = loopsy.say("history", "pet", "--ansi", "--lines", "1")
     assert "red" in styled
-    assert styled.rstrip("\n").endswith("\x1b[0m")
+    assert styled.rstrip("\n").endswith("\x1b[m")
     assert "number from 1" in loopsy.complaint("history", "pet", "--lines", "0", exit_code=2)
     assert "no session" in loopsy.complaint("history", "nobody", exit_code=5)
