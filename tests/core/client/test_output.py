@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from loopsy_core.client import SessionOutput
     from loopsy_core.wire import SessionInfo
 
-COUNT = "stty -echo; i=0; while read line; do i=$((i+1)); printf '%s:%s;' $i $line; done"
+COUNT = (
+    "stty -echo; printf 'ready;'; i=0;"
+    " while read line; do i=$((i+1)); printf '%s:%s;' $i $line; done"
+)
 
 
 async def started(client: Client, command: str) -> SessionInfo:
@@ -38,11 +41,12 @@ async def until(output: SessionOutput, end: bytes) -> bytes:
 async def test_a_reader_goes_on_where_another_has_stopped() -> None:
     async with open_stage() as stage, stage.client.start_session(["sh", "-c", COUNT]) as typing:
         (info,) = await stage.client.sessions()
+        await typing.expect_exact("ready;")
         await typing.send_line("one")
         async with stage.client.output(info, after=BEGINNING) as output:
-            assert await until(output, b";") == b"1:one;"
+            assert await until(output, b"one;") == b"ready;1:one;"
             position = output.position
-            assert output.position_before(4).endswith(":2")
+            assert output.position_before(4).endswith(":8")
         await typing.send_line("two")
         await typing.expect_exact("2:two;")
         async with stage.client.output(info) as output:
