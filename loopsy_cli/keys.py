@@ -39,14 +39,15 @@ _UNIT: Final = re.compile(
     rb"|[\s\S]"
 )
 _PLAIN: Final = re.compile(rb"[^\x01\x1b]+")
-# The end of what was read may be the first half of a sequence. An Esc alone is not held back,
-# for that is a key of its own.
+# The end of what was read may be the first half of a sequence. An Esc alone is passed on at once,
+# for that is a key of its own, and remembered: what follows within a moment may belong to it.
 _UNFINISHED: Final = re.compile(rb"\x1b(?:\[[0-?]{0,32}\$?|O)")
 _KITTY: Final = re.compile(rb"\x1b\[(\d+)(?::(\d*))?[\d:]*(?:;(\d*)(?::(\d+))?)?(?:;[\d:]*)?u")
 _OTHER_KEYS: Final = re.compile(rb"\x1b\[27;(\d+);(\d+)~")
 _A_KEY: Final = re.compile(rb"\x1b(?:O|\[(?:\d*(?:;\d*(?::(\d+))?)?[\d;:]*)?)([A-HP-SZ~u])")
 
 _ESC: Final = 27
+_ESC_ALONE: Final = b"\x1b"
 _SHIFT, _CTRL, _LOCKS = 1, 4, 64 | 128
 _RELEASE: Final = 3
 _MODIFIER_KEYS: Final = range(57441, 57455)  # kitty's codes for Shift, Ctrl and the like alone
@@ -111,19 +112,22 @@ class Keys:
         self.questions = Questions()
         """What the terminal was asked; whoever shows it output tells."""
         self._held = b""
+        self._done = 0
+        self._closed = False
         self._prefix = b""
         self._pasting = False
         self._paste_tail = b""
 
     @property
     def waiting(self) -> bool:
-        """Whether part of a sequence is held back; `flush` lets it go if no more comes soon."""
+        """Whether this may be half of a sequence; `flush` says that no more came soon."""
         return bool(self._held)
 
     def feed(self, data: bytes) -> list[Typing]:
         """Return what `data` means."""
         data = self._held + data
-        self._held = b""
+        done = self._done  # bytes of the first unit that came before, and were passed on
+        self._held, self._done = b"", 0
         out: list[Typing] = []
         at = 0
         while at < len(data):
@@ -135,20 +139,29 @@ class Keys:
             elif _UNFINISHED.fullmatch(data, at) or (
                 not self.answering and ANSWER_BEGUN.match(data, at)
             ):
-                self._held = data[at:]
+                self._held, self._done = data[at:], done
                 break
             elif (answer := ANSWER.match(data, at)) is not None and self._leaves_out(answer):
-                at = answer.end()
+                at, done = answer.end(), 0
             else:
                 unit = _UNIT.match(data, at)
                 assert unit is not None  # its last branch takes anything
                 at = unit.end()
-                self._take(unit.group(), out)
+                if done:
+                    self._take_rest(unit.group(), out)
+                    done = 0
+                else:
+                    before = len(out)
+                    self._take(unit.group(), out)
+                    if at == len(data) and unit.group() == _ESC_ALONE:
+                        self._held, self._done = _ESC_ALONE, len(_ESC_ALONE)
+                        self._closed = out[before:] == [Pressed.CLOSE]
         return _joined(out)
 
     def flush(self) -> list[Typing]:
         """Return what was held back: it was no sequence after all."""
-        held, self._held = self._held, b""
+        held = self._held[self._done :]
+        self._held, self._done = b"", 0
         if held and self._prefix:
             held, self._prefix = self._prefix + held, b""
         return [held] if held else []
@@ -203,6 +216,20 @@ class Keys:
             else:
                 # Nothing of ours: as if there were no prefix, so that nothing typed is lost.
                 out.append(prefix + unit)
+
+    def _take_rest(self, unit: bytes, out: list[Typing]) -> None:
+        """Take a unit whose Esc came alone, and was taken for a key."""
+        if unit == _ESC_ALONE:
+            return  # and a key it was
+        if self._closed:
+            # That key closed the help. A paste is not lost by it, and no other key comes of it.
+            if unit == _PASTE:
+                self._take(unit, out)
+            return
+        rest: list[Typing] = []
+        self._take(unit, rest)
+        self._prefix = self._prefix.removeprefix(_ESC_ALONE)
+        out += [x.removeprefix(_ESC_ALONE) if isinstance(x, bytes) else x for x in rest]
 
     def _close(self, out: list[Typing]) -> None:
         self.any_key = False

@@ -99,9 +99,16 @@ def test_ctrl_a_works_behind_the_help_too() -> None:
     assert typed(b"\x01?\x01s") == [Pressed.HELP, Pressed.CLOSE, Pressed.SIZE]
 
 
-def test_a_paste_closes_the_help_and_is_not_lost() -> None:
+@pytest.mark.parametrize("cut", range(13))
+def test_a_paste_closes_the_help_and_is_not_lost(cut: int) -> None:
     paste = b"\x1b[200~text\x1b[201~"
-    assert typed(b"\x01?" + paste) == [Pressed.HELP, Pressed.CLOSE, paste]
+    pieces = paste[:cut], paste[cut:]
+    assert typed(b"\x01?", *pieces) == [Pressed.HELP, Pressed.CLOSE, paste]
+
+
+def test_a_key_that_closes_the_help_in_two_pieces_goes_no_further() -> None:
+    assert typed(b"\x01?", b"\x1b", b"[A", b"x") == [Pressed.HELP, Pressed.CLOSE, b"x"]
+    assert typed(b"\x01?", b"\x1b", b"x") == [Pressed.HELP, Pressed.CLOSE, b"x"]
 
 
 @pytest.mark.parametrize("key", [b"x", b"\r", b"\x1b", b"\x1b[A", b"\xc3\xa9", b"\x1bOP"])
@@ -112,6 +119,23 @@ def test_ctrl_a_before_another_key_is_passed_on(key: bytes) -> None:
 def test_ctrl_a_in_a_paste_is_text() -> None:
     paste = b"\x1b[200~one\x01d two\x1b[201~"
     assert typed(paste + b"\x01d") == [paste, Pressed.DETACH]
+
+
+@pytest.mark.parametrize("pieces", [(b"\x1b", b"[200~"), (b"\x1b", b"[2", b"00", b"~")])
+def test_ctrl_a_is_text_in_a_paste_that_begins_in_pieces(pieces: tuple[bytes, ...]) -> None:
+    paste = b"one\x01d two\x1b[201~"
+    assert typed(*pieces, paste, b"\x01d") == [b"\x1b[200~" + paste, Pressed.DETACH]
+
+
+def test_no_paste_begins_with_keys_that_follow_slowly() -> None:
+    keys = Keys()
+    out = keys.feed(b"\x1b") + keys.flush() + keys.feed(b"[200~") + keys.feed(b"\x01d")
+    assert out == [b"\x1b", b"[200~", Pressed.DETACH]
+
+
+def test_ctrl_a_may_be_reported_in_pieces() -> None:
+    assert typed(b"\x1b", b"[97;5u", b"d") == [b"\x1b", Pressed.DETACH]
+    assert typed(b"\x1b", b"[97;5u", b"x") == [b"\x1b[97;5ux"]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +149,7 @@ def test_what_is_no_key_does_not_come_between(between: bytes) -> None:
 def test_esc_alone_is_passed_on_at_once_and_half_a_sequence_is_not() -> None:
     keys = Keys()
     assert keys.feed(b"\x1b") == [b"\x1b"]
+    assert keys.feed(b"x") == [b"x"]
     assert keys.feed(b"\x1b[97;") == []
     assert keys.waiting
     assert keys.flush() == [b"\x1b[97;"]
@@ -189,9 +214,7 @@ def test_no_key_no_click_and_no_paste_is_ever_taken_for_an_answer(
     keys: list[bytes], data: st.DataObject
 ) -> None:
     whole = b"".join(keys)
-    drawn = data.draw(st.sets(st.integers(0, len(whole)), max_size=5))
-    # Esc is not held back, so a paste whose first byte comes alone is not known as one.
-    cuts = sorted(cut for cut in drawn if whole[cut - 1 : cut + 5] != b"\x1b[200~")
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=5)))
     split = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
     assert let_through(*split) == whole
     assert not is_answers(whole)
@@ -210,6 +233,12 @@ def test_answers_are_left_out_however_they_are_split(
     assert let_through(*split) == b"".join(each for each in pieces if each not in ANSWERS)
     assert is_answers(whole) == (bool(pieces) and all(each in ANSWERS for each in pieces))
     assert typed(*split) == ([whole] if whole else []), "who is to answer does"
+
+
+@pytest.mark.parametrize("answer", [b"\x1b[?62;22c", b"\x1b[>1;10;0c", b"\x1b[12;40R"])
+def test_of_an_answer_whose_first_byte_came_alone_the_rest_is_left_out(answer: bytes) -> None:
+    assert let_through(answer[:1], answer[1:], b"x") == b"\x1bx"
+    assert let_through(answer[:1], answer[1:4], answer[4:], b"x") == b"\x1bx"
 
 
 def test_a_cursor_in_the_first_line_is_an_answer_if_there_was_a_question() -> None:
