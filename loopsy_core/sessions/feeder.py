@@ -67,15 +67,16 @@ class Feeder:
         output: Output,
         emulator: Emulator,
         *,
-        on_reply: Callable[[bytes], None],
+        on_reply: Callable[[int, bytes], None],
         on_title: Callable[[str], None],
         on_killed: Callable[[], None],
         read_kept: Callable[[], Awaitable[Drawing | None]],
     ) -> None:
         """Show `output`; nothing is fed before `run`.
 
-        `on_reply` gets what the terminal answers to queries, each answer once. `on_killed` is
-        called when the screen begins anew, or is `failed`. `read_kept` reads the picture of `kept`.
+        `on_reply` gets what the terminal answers to queries, each answer once, and the offset
+        before which they stand. `on_killed` is called when the screen begins anew, or is `failed`.
+        `read_kept` reads the picture of `kept`.
         """
         self._output = output
         self._emulator = emulator
@@ -227,7 +228,7 @@ class Feeder:
             told = call.read(piece, Told)
             self._answered = max(self._answered, told.offset)
             if told.replies:
-                self._on_reply(told.replies)
+                self._on_reply(told.offset, told.replies)
             if told.title is not None:
                 self._on_title(told.title)
 

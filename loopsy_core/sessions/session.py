@@ -26,6 +26,7 @@ from loopsy_core.wire import (
     is_answers,
 )
 
+from .answering import Answering
 from .audience import Audience
 from .far_screen import FarScreen
 from .feeder import Drawing, Feeder
@@ -88,10 +89,12 @@ class Session:
         self.output = Output(*size)
         self.title = ""
         self.exit_code: int | None = None
+        self.audience = Audience()
+        self.answering = Answering(self.audience, self._reply)
         self.feeder = Feeder(
             self.output,
             emulator,
-            on_reply=self._reply,
+            on_reply=self.answering.answer,
             on_title=self._retitle,
             on_killed=self._redraw,
             read_kept=self._read_kept,
@@ -101,7 +104,6 @@ class Session:
         self._ended = trio.Event()
         self._removed = False
         self._input_lock = trio.Lock()
-        self.audience = Audience()
         self.news = trio.lowlevel.ParkingLot()
         """Where viewers wait that have seen everything so far."""
 
@@ -221,9 +223,7 @@ class Session:
     # What the emulator says.
 
     def _reply(self, data: bytes) -> None:
-        """Answer the program's queries, unless the terminal does whose size the session has."""
-        owner = self.audience.owner
-        if self._running.pty is not None and (owner is None or not owner.answers):
+        if self._running.pty is not None:
             # Never waits: a program that does not read its terminal gets no answers either.
             self._running.pty.write_nowait(data)
 
@@ -271,6 +271,7 @@ class Session:
     async def attach(self, asked: Asked, request: AttachSession) -> AttachReply:
         """Show the session over `asked` until it ends; cancelled, the viewer has left."""
         viewer = Viewer(request)
+        self.answering.turn()
         self.audience.join(viewer.id, viewer)
         self.audience.typed(viewer.id, request.typed)
         self._audience_changed()
@@ -280,13 +281,23 @@ class Session:
                 await Showing(self, viewer, asked).show(request)
                 nursery.cancel_scope.cancel()
         finally:
+            self.answering.turn()
             if self.audience.leave(viewer.id, viewer):
                 self._audience_changed()
         return AttachReply(self.exit_code)
 
+    def begin(self, viewer: Viewer, place: Place) -> int:
+        """Have the output go on at `place` for a viewer; return how much of its typing has come."""
+        typed = self.audience.typed(viewer.id)
+        self.answering.turn()
+        viewer.begin(place, typed)
+        self.answering.settle()
+        return typed
+
     def _audience_changed(self) -> None:
         """Somebody came, left, or owns the size now."""
         self._settle_size()
+        self.answering.settle()
         self.audience.tell()
         self.news.unpark_all()
         self._on_change()
@@ -309,6 +320,7 @@ class Session:
         self.news.unpark_all()
 
     def _claim(self, viewer: Viewer) -> None:
+        self.answering.turn()
         if self.audience.has(viewer.id, viewer) and self.audience.claim(viewer.id):
             self._audience_changed()
 

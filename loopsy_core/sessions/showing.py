@@ -76,8 +76,7 @@ class Showing:
     async def _resume(self, place: Place) -> None:
         """Let the output go on at `place`."""
         session = self._session
-        typed = session.audience.typed(self._viewer.id)
-        self._viewer.begin(place, typed)
+        typed = session.begin(self._viewer, place)
         size = self._output.size_at(place)
         await self._asked.send_item(
             Resumed(
@@ -117,8 +116,7 @@ class Showing:
 
     async def _show_drawing(self, drawing: Drawing) -> None:
         session = self._session
-        typed = session.audience.typed(self._viewer.id)
-        self._viewer.begin(drawing.place.copy(), typed)
+        typed = session.begin(self._viewer, drawing.place.copy())
         size = drawing.size
         await self._asked.send_item(
             Picture(

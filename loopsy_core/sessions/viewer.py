@@ -31,8 +31,8 @@ class Viewer:
         self.may_type = not request.view_only
         self.may_answer = request.answers and self.may_type
         """Whether its terminal answers the program's queries by itself, those that it sees."""
-        self.answers = False
-        """Whether it sees them: not before its picture has come, which shows none."""
+        self.answers_from: int | None = None
+        """Offset from which on it sees them, if it may answer; what a picture shows has none."""
         self.all_output = request.all_output
         """Whether it reads the output rather than showing it, and wants all of it."""
         self.pacing = Pacing()
@@ -51,7 +51,7 @@ class Viewer:
     def begin(self, place: Place, typed: int) -> None:
         """Stand at `place`, and know that `typed` bytes of its own have come."""
         self.place = place
-        self.answers = self.may_answer
+        self.answers_from = place.offset if self.may_answer else None
         self._told = typed
         self._news = None
 

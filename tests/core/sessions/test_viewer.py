@@ -82,12 +82,12 @@ def test_nothing_is_shown_at_once_to_a_viewer_that_is_busy() -> None:
 def test_a_terminal_answers_only_what_it_is_shown() -> None:
     asked = AttachSession(session="s", viewer=bytes(16), cols=80, rows=24, answers=True)
     viewer = Viewer(asked)
-    assert not viewer.answers, "what is printed before its picture is drawn it never sees"
+    assert viewer.answers_from is None, "what is printed before its picture is drawn it never sees"
     viewer.begin(Place(100, 1), 0)
-    assert viewer.answers
+    assert viewer.answers_from == 100
     onlooker = Viewer(msgspec.structs.replace(asked, view_only=True))
     onlooker.begin(Place(100, 1), 0)
-    assert not onlooker.answers
+    assert onlooker.answers_from is None
 
 
 def test_a_slow_viewer_is_sent_less_at_once() -> None:
