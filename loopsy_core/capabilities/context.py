@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+
+import trio
 
 from loopsy_core.errors import BadRequest
 from loopsy_core.kit import Bell, GroupCommit
@@ -20,6 +23,7 @@ from loopsy_core.wire import (
 
 from .due import keep_due
 from .entries import Entries
+from .lately import Lately
 from .watchers import Watchers
 
 if TYPE_CHECKING:
@@ -52,10 +56,12 @@ class Context:
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         """Keep entries in `database`; `clock` is in seconds since 1970."""
+        self._database = database
         self._together = GroupCommit(database)
         self._readers = GroupCommit(database, reading=True)
         self._clock = clock
         self._watchers = Watchers()
+        self._lately = Lately()
         self._sooner = Bell()
         self._next_sweep = math.inf
 
@@ -72,7 +78,7 @@ class Context:
     async def get_over(self, asked: Asked, request: GetContext) -> ContextInfo:
         """Send a key's value over `asked`."""
         info, value = await self.get(request.key)
-        await asked.send(value.encode())
+        await asked.send_last(value.encode())
         return info
 
     async def list(self, request: ListContext) -> ContextList:
@@ -137,11 +143,20 @@ class Context:
             expires_at = None if ttl is None else entries.now + ttl
             return entries.put(key, value, by=by, expires_at=expires_at, if_revision=if_revision)
 
-        return await self.transact(work)
+        info = await self.transact(work)
+        self._lately.note(key, info.size)
+        return info
 
     async def get(self, key: str) -> Entry:
         """Return an entry and its value; raises `NotFound`."""
-        return await self.read(lambda entries: entries.get(key))
+        await trio.lowlevel.checkpoint()
+        if key in self._lately:
+            now = self._clock()
+            with suppress(trio.WouldBlock):
+                return self._database.read_nowait(lambda each: Entries(each, now).get(key))
+        entry = await self.read(lambda entries: entries.get(key))
+        self._lately.note(key, entry.info.size)
+        return entry
 
     async def transact(
         self, work: Callable[[Entries], T], then: Callable[[T], object] | None = None
@@ -200,14 +215,7 @@ def check_key(key: str) -> None:
 
 
 async def _receive_text(asked: Asked) -> str:
-    data = bytearray()
-    while (piece := await asked.receive()) is not None:
-        if not isinstance(piece, bytes):
-            raise BadRequest("a value comes as Data")
-        data += piece
-        if len(data) > MAX_VALUE:
-            raise BadRequest(f"a value has at most {MAX_VALUE} bytes")
     try:
-        return data.decode()
+        return (await asked.receive_all(MAX_VALUE, "a value")).decode()
     except UnicodeDecodeError:
         raise BadRequest("a value is text in UTF-8") from None

@@ -77,7 +77,8 @@ class Entries:
         if_revision: int | None = None,
     ) -> ContextInfo:
         """Set `key`; raises `Conflict` when it has another revision than `if_revision`."""
-        self._check(key, if_revision)
+        if if_revision is not None:
+            self._check(key, if_revision)
         size = len(value.encode())
         info = ContextInfo(key, self._next_revision(), size, self.now, by, expires_at)
         # Not REPLACE, which would delete the entry first, and with it what refers to it.

@@ -101,10 +101,15 @@ class Client(FileCalls):
         return await (await self._converse()).ask(operation, to=self._peer)
 
     @asynccontextmanager
-    async def open_call(self, operation: Operation[R]) -> AsyncGenerator[Call]:
-        """Ask, and talk over the call's stream; leaving the block takes the call back."""
+    async def open_call(
+        self, operation: Operation[R], *, body: bytes | None = None
+    ) -> AsyncGenerator[Call]:
+        """Ask, and talk over the call's stream; leaving the block takes the call back.
+
+        `body` is all that is sent in it, where that is known at once.
+        """
         conversation = await self._converse()
-        async with conversation.open_call(operation, to=self._peer) as call:
+        async with conversation.open_call(operation, to=self._peer, body=body) as call:
             yield call
 
     async def _converse(self) -> Conversation:

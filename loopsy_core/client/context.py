@@ -9,6 +9,7 @@ import attrs
 
 from loopsy_core.errors import NotFound, ProtocolViolation
 from loopsy_core.wire import (
+    MAX_VALUE,
     ContextCurrent,
     ContextDeleted,
     ContextInfo,
@@ -66,21 +67,15 @@ class SharedContext:
         there); otherwise `Conflict` is raised, whose `details["revision"]` says which it has.
         """
         request = SetContext(key=key, ttl=ttl, if_revision=if_revision)
-        async with self._client.open_call(request) as call:
-            await call.send(value.encode())
-            call.end()
+        async with self._client.open_call(request, body=value.encode()) as call:
             return read_reply(request, await call.answer())
 
     async def get(self, key: str) -> ContextEntry | None:
         """Return what stands under `key`, None if nothing does."""
         request = GetContext(key=key)
         try:
-            async with self._client.open_call(request) as call:
-                call.end()
-                value = bytearray()
-                while (piece := await call.receive()) is not None:
-                    if isinstance(piece, bytes):
-                        value += piece
+            async with self._client.open_call(request, body=b"") as call:
+                value = await call.receive_all(MAX_VALUE, "a value")
                 return ContextEntry(read_reply(request, await call.answer()), value.decode())
         except NotFound:
             return None
