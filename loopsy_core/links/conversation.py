@@ -115,34 +115,43 @@ class Conversation:
         assert self._error is not None
         return self._error
 
-    async def ask(self, operation: Operation[R], *, to: str | None = None) -> R:
+    async def ask(self, operation: Operation[R], *, to: str | None = None, body: bytes = b"") -> R:
         """Ask and return the reply; a cancelled ask is taken back on the other side too.
 
+        `body` is sent with it: a small one in the same write, so that the other side wakes once.
         Raises whatever the other side answered with, and `Gone` when the connection is lost.
         """
         call = self._open(operation, to)
         try:
+            await call.send_last(body)
             call.end()
             return read_reply(operation, await call.answer())
         finally:
             self._leave(call)
 
-    @asynccontextmanager
-    async def open_call(
-        self, operation: Operation[R], *, to: str | None = None, body: bytes | None = None
-    ) -> AsyncGenerator[Call]:
-        """Ask, and talk over the call's stream; leaving the block takes the call back.
+    async def fetch(
+        self, operation: Operation[R], most: int, what: str, *, to: str | None = None
+    ) -> tuple[bytes, R]:
+        """Ask, and return the bytes that come with the reply, and the reply.
 
-        `body` is all that we send in it, if that is known: a small one leaves in one write with the
-        request, so that the other side wakes once for all of it.
+        Raises as `ask` does, and `BadRequest`, which calls them `what`, for more than `most` bytes.
         """
         call = self._open(operation, to)
         try:
-            if body is None:
-                self.wake_writer()
-            else:
-                await call.send_last(body)
-                call.end()
+            call.end()
+            data = await call.receive_all(most, what)
+            return data, read_reply(operation, await call.answer())
+        finally:
+            self._leave(call)
+
+    @asynccontextmanager
+    async def open_call(
+        self, operation: Operation[R], *, to: str | None = None
+    ) -> AsyncGenerator[Call]:
+        """Ask, and talk over the call's stream; leaving the block takes the call back."""
+        call = self._open(operation, to)
+        try:
+            self.wake_writer()
             yield call
         finally:
             self._leave(call)
