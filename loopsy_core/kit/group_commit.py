@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 MOST_TOGETHER: Final = 256
 """Transactions that share a commit; more would keep the first of them waiting."""
-GATHERING: Final = 0.25
+GATHERING: Final = 0.5
 """How long those of the last group are waited for, as a part of what its commit took: they are on
 their way to ask again, and without them every other commit would be for one alone."""
 LONGEST_GATHERING: Final = 0.002
