@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
+    from loopsy_core.home import ContextConfig
     from loopsy_core.kit import Database
     from loopsy_core.links import Asked
     from loopsy_core.wire import DeleteContext, GetContext, ListContext, SetContext, WatchContext
@@ -54,12 +55,18 @@ _log = logging.getLogger("loopsy.context")
 class Context:
     """The entries of one node, and those who watch them."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        """Keep entries in `database`; `clock` is in seconds since 1970."""
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float] = time.time,
+        limits: ContextConfig | None = None,
+    ) -> None:
+        """Keep entries in `database`, within `limits`; `clock` is in seconds since 1970."""
         self._database = database
         self._together = GroupCommit(database)
         self._readers = GroupCommit(database, reading=True)
         self._clock = clock
+        self._limits = limits
         self._watchers = Watchers()
         self._lately = Lately()
         self._sooner = Bell()
@@ -67,12 +74,19 @@ class Context:
 
     # What is asked over calls.
 
-    async def set_from(self, asked: Asked, request: SetContext, by: str) -> ContextInfo:
-        """Set a key to the value that `asked` brings."""
+    async def set_from(
+        self, asked: Asked, request: SetContext, by: str, owner: str = ""
+    ) -> ContextInfo:
+        """Set a key to the value that `asked` brings; `owner` is whose room it takes."""
         check_key(request.key)
         value = await _receive_text(asked)
         return await self.set(
-            request.key, value, by=by, ttl=request.ttl, if_revision=request.if_revision
+            request.key,
+            value,
+            by=by,
+            owner=owner,
+            ttl=request.ttl,
+            if_revision=request.if_revision,
         )
 
     async def get_over(self, asked: Asked, request: GetContext) -> ContextInfo:
@@ -134,14 +148,20 @@ class Context:
         value: str,
         *,
         by: str,
+        owner: str = "",
         ttl: float | None = None,
         if_revision: int | None = None,
     ) -> ContextInfo:
-        """Set a key; on disk when this returns."""
+        """Set a key; on disk when this returns. Raises `Conflict`, and `Full` for want of room.
+
+        `owner` is the contact whose room it takes, or "" for this machine.
+        """
 
         def work(entries: Entries) -> ContextInfo:
             expires_at = None if ttl is None else entries.now + ttl
-            return entries.put(key, value, by=by, expires_at=expires_at, if_revision=if_revision)
+            return entries.take_in(
+                key, value, by=by, owner=owner, expires_at=expires_at, if_revision=if_revision
+            )
 
         info = await self.transact(work)
         self._lately.note(key, info.size)
@@ -168,7 +188,7 @@ class Context:
         now = self._clock()
 
         def both(connection: sqlite3.Connection) -> tuple[T, Entries]:
-            entries = Entries(connection, now)
+            entries = Entries(connection, now, self._limits)
             return work(entries), entries
 
         def tell(done: tuple[T, Entries]) -> None:
