@@ -85,11 +85,14 @@ class Database:
         """Run `work` as `read` does, but here, in the way of all other tasks.
 
         For a few rows that are likely to lie in memory: the way to a thread and back costs ten
-        times what it costs to read them. Raises `trio.WouldBlock` when another process has locked
-        the file, and else as `read` does.
+        times what it costs to read them. Changes are refused or undone. Raises `trio.WouldBlock`
+        when another process has locked the file, and else as `read` does.
         """
+        # Whoever writes has the pages in its cache that others have to read again after each
+        # commit; but it cannot be asked while it waits for the disk.
+        busy = self._limiter.borrowed_tokens
         try:
-            return self._read(self._at_once, work)
+            return self._read(self._at_once if busy else self._connection, work)
         except Busy:
             raise trio.WouldBlock from None
 

@@ -163,8 +163,27 @@ async def test_reading_at_once_sees_what_was_committed_and_waits_for_nobody(
         other.execute("COMMIT")
         other.close()
         assert database.read_nowait(_names) == ["a", "b"]
-        with pytest.raises(Misconfigured, match=r"readonly|read-only"):
-            database.read_nowait(_add("c"))
+        at_work, go_on = trio.Event(), trio.Event()
+
+        def add_slowly(connection: sqlite3.Connection) -> None:
+            _add("slow")(connection)
+            trio.from_thread.run_sync(at_work.set)
+            trio.from_thread.run(go_on.wait)
+            raise ValueError("it comes to nothing")
+
+        async def transact() -> None:
+            with pytest.raises(ValueError, match="nothing"):
+                await database.transact(add_slowly)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transact)
+            await at_work.wait()
+            assert database.read_nowait(_names) == ["a", "b"]
+            with pytest.raises(Misconfigured, match=r"readonly|read-only"):
+                database.read_nowait(_add("c"))
+            go_on.set()
+        database.read_nowait(_add("c"))
+        assert database.read_nowait(_names) == ["a", "b"]
     with pytest.raises(trio.ClosedResourceError):
         database.read_nowait(_names)
 
