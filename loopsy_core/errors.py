@@ -17,6 +17,7 @@ __all__ = [
     "BadRequest",
     "Busy",
     "Conflict",
+    "Full",
     "Gone",
     "LoopsyError",
     "Misconfigured",
@@ -73,6 +74,13 @@ class Conflict(LoopsyError):
     status = 409
 
 
+class Full(LoopsyError):
+    """There is no room for it: something has to be deleted first, or a limit raised."""
+
+    code = "full"
+    status = 507
+
+
 class Gone(LoopsyError):
     """The other side went away; the same request may succeed once it is back."""
 
@@ -120,6 +128,7 @@ _KINDS: dict[str, type[LoopsyError]] = {
         Refused,
         NotFound,
         Conflict,
+        Full,
         Gone,
         NoDaemon,
         PeerLeft,

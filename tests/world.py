@@ -311,6 +311,9 @@ class InlineDatabase:
 
     read = transact
 
+    def read_nowait(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return work(self._connection)
+
     def translated(self, error: Exception) -> Exception:
         return error
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+
+import trio
 
 from loopsy_core.errors import BadRequest
 from loopsy_core.kit import Bell, GroupCommit
@@ -20,12 +23,14 @@ from loopsy_core.wire import (
 
 from .due import keep_due
 from .entries import Entries
+from .lately import Lately
 from .watchers import Watchers
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
+    from loopsy_core.home import ContextConfig
     from loopsy_core.kit import Database
     from loopsy_core.links import Asked
     from loopsy_core.wire import DeleteContext, GetContext, ListContext, SetContext, WatchContext
@@ -50,29 +55,44 @@ _log = logging.getLogger("loopsy.context")
 class Context:
     """The entries of one node, and those who watch them."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        """Keep entries in `database`; `clock` is in seconds since 1970."""
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float] = time.time,
+        limits: ContextConfig | None = None,
+    ) -> None:
+        """Keep entries in `database`, within `limits`; `clock` is in seconds since 1970."""
+        self._database = database
         self._together = GroupCommit(database)
         self._readers = GroupCommit(database, reading=True)
         self._clock = clock
+        self._limits = limits
         self._watchers = Watchers()
+        self._lately = Lately()
         self._sooner = Bell()
         self._next_sweep = math.inf
 
     # What is asked over calls.
 
-    async def set_from(self, asked: Asked, request: SetContext, by: str) -> ContextInfo:
-        """Set a key to the value that `asked` brings."""
+    async def set_from(
+        self, asked: Asked, request: SetContext, by: str, owner: str = ""
+    ) -> ContextInfo:
+        """Set a key to the value that `asked` brings; `owner` is whose room it takes."""
         check_key(request.key)
         value = await _receive_text(asked)
         return await self.set(
-            request.key, value, by=by, ttl=request.ttl, if_revision=request.if_revision
+            request.key,
+            value,
+            by=by,
+            owner=owner,
+            ttl=request.ttl,
+            if_revision=request.if_revision,
         )
 
     async def get_over(self, asked: Asked, request: GetContext) -> ContextInfo:
         """Send a key's value over `asked`."""
         info, value = await self.get(request.key)
-        await asked.send(value.encode())
+        await asked.send_last(value.encode())
         return info
 
     async def list(self, request: ListContext) -> ContextList:
@@ -128,20 +148,34 @@ class Context:
         value: str,
         *,
         by: str,
+        owner: str = "",
         ttl: float | None = None,
         if_revision: int | None = None,
     ) -> ContextInfo:
-        """Set a key; on disk when this returns."""
+        """Set a key; on disk when this returns. Raises `Conflict`, and `Full` for want of room.
+
+        `owner` is the contact whose room it takes, or "" for this machine.
+        """
 
         def work(entries: Entries) -> ContextInfo:
             expires_at = None if ttl is None else entries.now + ttl
-            return entries.put(key, value, by=by, expires_at=expires_at, if_revision=if_revision)
+            return entries.take_in(
+                key, value, by=by, owner=owner, expires_at=expires_at, if_revision=if_revision
+            )
 
-        return await self.transact(work)
+        info = await self.transact(work)
+        self._lately.note(key, info.size)
+        return info
 
     async def get(self, key: str) -> Entry:
-        """Return an entry and its value; raises `NotFound`."""
-        return await self.read(lambda entries: entries.get(key))
+        """Return an entry and its value; raises `NotFound`. No checkpoint if it was used lately."""
+        if key in self._lately:
+            now = self._clock()
+            with suppress(trio.WouldBlock):
+                return self._database.read_nowait(lambda each: Entries(each, now).get(key))
+        entry = await self.read(lambda entries: entries.get(key))
+        self._lately.note(key, entry.info.size)
+        return entry
 
     async def transact(
         self, work: Callable[[Entries], T], then: Callable[[T], object] | None = None
@@ -154,7 +188,7 @@ class Context:
         now = self._clock()
 
         def both(connection: sqlite3.Connection) -> tuple[T, Entries]:
-            entries = Entries(connection, now)
+            entries = Entries(connection, now, self._limits)
             return work(entries), entries
 
         def tell(done: tuple[T, Entries]) -> None:
@@ -200,14 +234,7 @@ def check_key(key: str) -> None:
 
 
 async def _receive_text(asked: Asked) -> str:
-    data = bytearray()
-    while (piece := await asked.receive()) is not None:
-        if not isinstance(piece, bytes):
-            raise BadRequest("a value comes as Data")
-        data += piece
-        if len(data) > MAX_VALUE:
-            raise BadRequest(f"a value has at most {MAX_VALUE} bytes")
     try:
-        return data.decode()
+        return (await asked.receive_all(MAX_VALUE, "a value")).decode()
     except UnicodeDecodeError:
         raise BadRequest("a value is text in UTF-8") from None

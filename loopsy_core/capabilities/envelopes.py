@@ -37,10 +37,17 @@ def put_envelope(
     key: str,
     envelope: MessageEnvelope,
     expires_at: float | None,
-    most: int = MAX_VALUE,
+    owner: str | None = None,
 ) -> int:
-    """Write a message; returns its size in bytes, or raises `BadRequest` for one over `most`."""
+    """Write a message; returns its size in bytes.
+
+    With an `owner` it is a new one, which takes that contact's room: raises `Full` where there is
+    none, and `BadRequest` for one over `LONGEST_ENVELOPE`.
+    """
     text = msgspec.json.encode(envelope)
-    if len(text) > most:
-        raise BadRequest(f"a message has at most {most} bytes, written as JSON")
-    return entries.put(key, text.decode(), by=envelope.from_, expires_at=expires_at).size
+    by = envelope.from_
+    if owner is None:
+        return entries.put(key, text.decode(), by=by, expires_at=expires_at).size
+    if len(text) > LONGEST_ENVELOPE:
+        raise BadRequest(f"a message has at most {LONGEST_ENVELOPE} bytes, written as JSON")
+    return entries.take_in(key, text.decode(), by=by, owner=owner, expires_at=expires_at).size

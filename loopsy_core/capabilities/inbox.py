@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from loopsy_core.errors import Busy, Conflict, NotFound
 from loopsy_core.wire import MessageEnvelope
 
-from .envelopes import HERE, LONGEST_ENVELOPE, inbox_prefix, put_envelope
+from .envelopes import HERE, inbox_prefix, put_envelope
 from .outbox import was_read
 
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ def receive(
 
 
 def put(entries: Entries, envelope: MessageEnvelope, peer: str, expires_at: float) -> None:
-    """Put a message of the machine `peer` into the inbox."""
+    """Put a message of the machine `peer` into the inbox; raises `Full` for want of room."""
     forget_old(entries)
     key = inbox_prefix(envelope.to) + envelope.id
-    size = put_envelope(entries, key, envelope, expires_at, LONGEST_ENVELOPE)
+    size = put_envelope(entries, key, envelope, expires_at, owner=peer)
     entries.connection.execute("INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)", (key, peer, size))
     entries.connection.execute(
         "INSERT OR REPLACE INTO received VALUES (?, ?, ?)",
@@ -180,7 +180,8 @@ def take_name(entries: Entries, name: str) -> None:
             continue
         moved = inbox_prefix(name) + key.removeprefix(former)
         expires_at = entry.info.expires_at
-        entries.put(moved, entry.value, by=entry.info.updated_by, expires_at=expires_at)
+        by = entry.info.updated_by
+        entries.put(moved, entry.value, by=by, expires_at=expires_at, owner=peer)
         entries.delete(key)
         entries.connection.execute("INSERT INTO inbox VALUES (?, ?, ?)", (moved, peer, size))
 

@@ -73,10 +73,11 @@ class Messages:
             if peer not in known:
                 await self.forget(peer)
 
-    async def send(self, request: SendMessage, peer: str | None, to: str) -> Sent:
+    async def send(self, request: SendMessage, peer: str | None, to: str, owner: str = "") -> Sent:
         """Take a message for `peer`, which is called `to` here; None is this machine.
 
-        On disk when this returns. Raises `Busy` when too many wait for that machine.
+        On disk when this returns. Raises `Busy` when too many wait for that machine, and `Full`
+        when there is no room, for which a message counts as the contact `owner`'s.
         """
         if len(request.body.encode()) > MAX_BODY_BYTES:
             raise BadRequest(f"a message's body has at most {MAX_BODY_BYTES} bytes")
@@ -92,6 +93,7 @@ class Messages:
                 peer=HERE if peer is None else peer,
                 to=to,
                 milliseconds=milliseconds,
+                owner=owner,
             )
             if peer is None:
                 came = msgspec.structs.replace(sent, state=None)

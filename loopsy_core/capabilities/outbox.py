@@ -14,7 +14,7 @@ import msgspec
 from loopsy_core.errors import Busy
 from loopsy_core.wire import MessageEnvelope, decode_message_envelope
 
-from .envelopes import HERE, LONGEST_ENVELOPE, outbox_key, put_envelope
+from .envelopes import HERE, outbox_key, put_envelope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,11 +73,19 @@ class Outgoing(NamedTuple):
 
 
 def send(
-    entries: Entries, request: SendMessage, *, here: str, peer: str, to: str, milliseconds: int
+    entries: Entries,
+    request: SendMessage,
+    *,
+    here: str,
+    peer: str,
+    to: str,
+    milliseconds: int,
+    owner: str,
 ) -> MessageEnvelope:
     """Put a message into the outbox, and into the queue of `peer` if that is not `HERE`.
 
-    Raises `Busy` when too much waits for that machine already.
+    Raises `Busy` when too much waits for that machine already, and `Full` when there is no room;
+    it takes that of the contact `owner`, or of this machine if that is "".
     """
     waiting: tuple[int] = entries.connection.execute(
         "SELECT count(*) FROM sent WHERE peer = ? AND waiting", (peer,)
@@ -97,7 +105,7 @@ def send(
     state: MessageState = "delivered" if peer == HERE else "waiting"
     key = outbox_key(envelope.id)
     told = msgspec.structs.replace(envelope, state=state)
-    put_envelope(entries, key, told, expires_at + AFTERWARDS, LONGEST_ENVELOPE)
+    put_envelope(entries, key, told, expires_at + AFTERWARDS, owner)
     entries.connection.execute(
         "INSERT INTO sent (key, id, peer, expires_at, waiting) VALUES (?, ?, ?, ?, ?)",
         (key, envelope.id, peer, expires_at, peer != HERE),

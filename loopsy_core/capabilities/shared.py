@@ -12,7 +12,7 @@ import trio
 from loopsy_core.kit import open_database
 
 from .context import Context
-from .entries import CONTEXT_TABLE
+from .entries import CONTEXT_SIZES, CONTEXT_TABLE
 from .inbox import INBOX_TABLES
 from .messages import Messages
 from .outbox import OUTBOX_TABLE
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Container
     from pathlib import Path
 
+    from loopsy_core.home import ContextConfig
     from loopsy_core.kit import Database
 
 __all__ = ["SHARED_TABLES", "Shared", "open_shared", "share"]
 
-SHARED_TABLES: Final = (CONTEXT_TABLE, OUTBOX_TABLE, INBOX_TABLES, TASK_TABLE)
+SHARED_TABLES: Final = (CONTEXT_TABLE, OUTBOX_TABLE, INBOX_TABLES, TASK_TABLE, CONTEXT_SIZES)
 
 
 @attrs.frozen
@@ -40,14 +41,19 @@ class Shared:
 
 
 @asynccontextmanager
-async def open_shared(path: Path, name: str, known: Container[str]) -> AsyncGenerator[Shared]:
-    """Open what the machine `name` shares, kept in the database at `path`.
+async def open_shared(
+    path: Path, name: str, known: Container[str], limits: ContextConfig
+) -> AsyncGenerator[Shared]:
+    """Open what the machine `name` shares, kept in the database at `path` within `limits`.
 
     `known` are the machines that are paired with it. Raises `Misconfigured` when the file is
     damaged, and leaves it as it is.
     """
-    async with open_database(path, SHARED_TABLES) as database, share(database, name, known) as all_:
-        yield all_
+    async with (
+        open_database(path, SHARED_TABLES) as database,
+        share(database, name, known, limits=limits) as shared,
+    ):
+        yield shared
 
 
 @asynccontextmanager
@@ -56,9 +62,10 @@ async def share(
     name: str,
     known: Container[str] = (),
     clock: Callable[[], float] = time.time,
+    limits: ContextConfig | None = None,
 ) -> AsyncGenerator[Shared]:
-    """Share what lies in `database`; `clock` is in seconds since 1970."""
-    context = Context(database, clock)
+    """Share what lies in `database`, within `limits`; `clock` is in seconds since 1970."""
+    context = Context(database, clock, limits)
     messages = Messages(context, name, clock)
     tasks = Tasks(context)
     await messages.begin(known)

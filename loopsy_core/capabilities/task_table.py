@@ -63,8 +63,8 @@ class Lease(NamedTuple):
     seconds: float
 
 
-def add(entries: Entries, request: AddTask, *, by: str) -> Task:
-    """Put a task into the queue."""
+def add(entries: Entries, request: AddTask, *, by: str, owner: str) -> Task:
+    """Put a task into the queue; raises `Full` when there is no room for one of `owner`."""
     cursor = entries.connection.execute(
         "INSERT INTO tasks (key, kind, state, ttl) VALUES (?, ?, 'pending', ?)",
         (f"new {secrets.token_hex(8)}", request.kind, request.ttl),
@@ -76,7 +76,7 @@ def add(entries: Entries, request: AddTask, *, by: str) -> Task:
     )
     now = entries.now
     task = Task(task_id, request.kind, request.body, "pending", now, by, now, request.max_attempts)
-    return _put(entries, task)
+    return _put(entries, task, owner)
 
 
 def claim(entries: Entries, kind: str | None, *, worker: str, lease: float) -> Task | None:
@@ -238,7 +238,8 @@ def _change(entries: Entries, task: Task, lease: float | None = None, **fields: 
     return _put(entries, changed)
 
 
-def _put(entries: Entries, task: Task) -> Task:
+def _put(entries: Entries, task: Task, owner: str | None = None) -> Task:
+    """Write a task; with an `owner` it is a new one, which has to find room."""
     row = entries.connection.execute(
         "SELECT ttl FROM tasks WHERE key = ?", (_key(task.id),)
     ).fetchone()
@@ -247,7 +248,10 @@ def _put(entries: Entries, task: Task) -> Task:
     # Work that is not done does not vanish, however long nobody comes for it.
     expires_at = None if task.state in OPEN else entries.now + row[0]
     text = msgspec.json.encode(task).decode()
-    entries.put(_key(task.id), text, by=task.created_by, expires_at=expires_at)
+    if owner is None:
+        entries.put(_key(task.id), text, by=task.created_by, expires_at=expires_at)
+    else:
+        entries.take_in(_key(task.id), text, by=task.created_by, owner=owner, expires_at=expires_at)
     return task
 
 

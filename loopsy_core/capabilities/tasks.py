@@ -57,9 +57,12 @@ class Tasks:
         for lease in await self._context.read(table.leases):
             self._hold(lease.task_id, lease.attempt, lease.seconds)
 
-    async def add(self, request: AddTask, by: str) -> Task:
-        """Put a task into the queue; on disk when this returns."""
-        return await self._transact(partial(table.add, request=request, by=by))
+    async def add(self, request: AddTask, by: str, owner: str = "") -> Task:
+        """Put a task into the queue; on disk when this returns.
+
+        Raises `Full` when there is no room; it takes that of the contact `owner`, if it is one.
+        """
+        return await self._transact(partial(table.add, request=request, by=by, owner=owner))
 
     async def claim(self, request: ClaimTask, by: str) -> Claimed:
         """Give a task to whoever asks, waiting for one as long as they wish.

@@ -96,9 +96,16 @@ class Client(FileCalls):
         """
         return Client(self._conversation, name, again=self._again)
 
-    async def ask(self, operation: Operation[R]) -> R:
-        """Ask any operation of `loopsy_core.wire` and return its reply."""
-        return await (await self._converse()).ask(operation, to=self._peer)
+    async def ask(self, operation: Operation[R], *, body: bytes = b"") -> R:
+        """Ask any operation of `loopsy_core.wire`, with these bytes, and return its reply."""
+        return await (await self._converse()).ask(operation, to=self._peer, body=body)
+
+    async def fetch(self, operation: Operation[R], most: int, what: str) -> tuple[bytes, R]:
+        """Ask, and return the bytes that come with the reply, `most` at most, and the reply.
+
+        Raises `BadRequest`, which calls them `what`, for more.
+        """
+        return await (await self._converse()).fetch(operation, most, what, to=self._peer)
 
     @asynccontextmanager
     async def open_call(self, operation: Operation[R]) -> AsyncGenerator[Call]:

@@ -9,6 +9,7 @@ import attrs
 
 from loopsy_core.errors import NotFound, ProtocolViolation
 from loopsy_core.wire import (
+    MAX_VALUE,
     ContextCurrent,
     ContextDeleted,
     ContextInfo,
@@ -19,7 +20,6 @@ from loopsy_core.wire import (
     SetContext,
     WatchContext,
     decode_context_item,
-    read_reply,
 )
 
 if TYPE_CHECKING:
@@ -66,24 +66,15 @@ class SharedContext:
         there); otherwise `Conflict` is raised, whose `details["revision"]` says which it has.
         """
         request = SetContext(key=key, ttl=ttl, if_revision=if_revision)
-        async with self._client.open_call(request) as call:
-            await call.send(value.encode())
-            call.end()
-            return read_reply(request, await call.answer())
+        return await self._client.ask(request, body=value.encode())
 
     async def get(self, key: str) -> ContextEntry | None:
         """Return what stands under `key`, None if nothing does."""
-        request = GetContext(key=key)
         try:
-            async with self._client.open_call(request) as call:
-                call.end()
-                value = bytearray()
-                while (piece := await call.receive()) is not None:
-                    if isinstance(piece, bytes):
-                        value += piece
-                return ContextEntry(read_reply(request, await call.answer()), value.decode())
+            value, info = await self._client.fetch(GetContext(key=key), MAX_VALUE, "a value")
         except NotFound:
             return None
+        return ContextEntry(info, value.decode())
 
     async def delete(self, key: str, *, if_revision: int | None = None) -> ContextInfo | None:
         """Delete `key` and return what it was, None if nothing was; `Conflict` as for `set`."""

@@ -7,6 +7,7 @@ from .audit import AuditLine, AuditLog, follow_audit_log, open_audit_log, read_a
 from .config import (
     AGENT_TOOLS,
     Config,
+    ContextConfig,
     DiscoveryConfig,
     ExecutionConfig,
     McpConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "AuditLine",
     "AuditLog",
     "Config",
+    "ContextConfig",
     "DiscoveryConfig",
     "ExecutionConfig",
     "Home",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AGENT_TOOLS",
     "Config",
+    "ContextConfig",
     "DiscoveryConfig",
     "ExecutionConfig",
     "McpConfig",
@@ -99,6 +100,19 @@ class RateLimitsConfig:
 
 
 @attrs.frozen
+class ContextConfig:
+    """How much context there may be, messages and tasks included: in all, and of one contact.
+
+    Sizes are bytes of keys and values. What a contact has written last counts as its.
+    """
+
+    max_size: int = 1 << 30
+    max_entries: int = 1_000_000
+    contact_max_size: int = 256 << 20
+    contact_max_entries: int = 250_000
+
+
+@attrs.frozen
 class DiscoveryConfig:
     """Whether to look for peers on the LAN, and peers to try besides (`host` or `host:port`)."""
 
@@ -134,6 +148,7 @@ class Config:
     execution: ExecutionConfig = attrs.field(factory=ExecutionConfig)
     transfer: TransferConfig = attrs.field(factory=TransferConfig)
     rate_limits: RateLimitsConfig = attrs.field(factory=RateLimitsConfig)
+    context: ContextConfig = attrs.field(factory=ContextConfig)
     discovery: DiscoveryConfig = attrs.field(factory=DiscoveryConfig)
     relay: RelayConfig = attrs.field(factory=RelayConfig)
     mcp: McpConfig = attrs.field(factory=McpConfig)
@@ -151,6 +166,7 @@ def load_config(path: Path) -> Config:
         execution=_execution(file.section("execution")),
         transfer=_transfer(file.section("transfer")),
         rate_limits=_rate_limits(file.section("rateLimits")),
+        context=_context(file.section("context")),
         discovery=_discovery(file.section("discovery")),
         relay=_relay(file.section("relay")),
         mcp=_mcp(file.section("mcp")),
@@ -229,6 +245,20 @@ def _rate_limits(section: Section) -> RateLimitsConfig:
     )
     section.finish()
     return limits
+
+
+def _context(section: Section) -> ContextConfig:
+    default = ContextConfig()
+    size = text("a size such as 64K, 500M or 2G", parse_size)
+    entries = number(1, 1_000_000_000)
+    context = ContextConfig(
+        max_size=section.take("maxSize", size, default.max_size),
+        max_entries=section.take("maxEntries", entries, default.max_entries),
+        contact_max_size=section.take("contactMaxSize", size, default.contact_max_size),
+        contact_max_entries=section.take("contactMaxEntries", entries, default.contact_max_entries),
+    )
+    section.finish()
+    return context
 
 
 def _discovery(section: Section) -> DiscoveryConfig:
@@ -334,6 +364,12 @@ rateLimits:             # requests a minute, for each contact; you yourself have
   execute: 30
   transfer: 10
   context: 60
+
+context:                # how much of it there may be, with messages and tasks
+  maxSize: 1G           # bytes of all keys and values
+  maxEntries: 1000000
+  contactMaxSize: 256M  # of these, what one phone or machine has written
+  contactMaxEntries: 250000
 
 discovery:
   enabled: true         # find machines on the local network

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 MOST_TOGETHER: Final = 256
 """Transactions that share a commit; more would keep the first of them waiting."""
-GATHERING: Final = 0.25
+GATHERING: Final = 0.5
 """How long those of the last group are waited for, as a part of what its commit took: they are on
 their way to ask again, and without them every other commit would be for one alone."""
 LONGEST_GATHERING: Final = 0.002
@@ -72,7 +72,8 @@ class GroupCommit:
         `then` is called with the result once that is on disk, before this returns. It is called in
         the order of the transactions, which the tasks that asked for them are not woken in.
 
-        An error of `work` undoes that one and none of those which share its commit. Cancelled
+        An error of `work` undoes that one and none of those which share its commit, for which all
+        of them may be run twice: it must do nothing but read and change the database. Cancelled
         before it has found its group, nothing happens; from then on it is carried to its end.
         """
         entry = _Entry(work, then)
@@ -145,6 +146,29 @@ class GroupCommit:
             self._waiting[0].turn.set()
 
     def _run_all(self, connection: sqlite3.Connection, group: list[_Entry[object]]) -> None:
+        """Run them as if each could be undone by itself.
+
+        A savepoint for each costs as much as what it does, and few have to be undone. So there is
+        one for all of them; if one fails half way, they are done once more with a savepoint each.
+        """
+        if len(group) == 1:
+            group[0].result = group[0].work(connection)  # undone with the whole, if it fails
+            return
+        connection.execute("SAVEPOINT whole")
+        for entry in group:
+            changes = connection.total_changes
+            try:
+                entry.result = entry.work(connection)
+            except Exception as error:
+                if not connection.in_transaction:
+                    raise  # SQLite has ended them all by itself: the disk is full, say
+                if connection.total_changes != changes:
+                    connection.execute("ROLLBACK TO whole")
+                    self._run_each(connection, group)
+                    return
+                entry.error = self._database.translated(error)
+
+    def _run_each(self, connection: sqlite3.Connection, group: list[_Entry[object]]) -> None:
         for entry in group:
             entry.error = None
             connection.execute("SAVEPOINT one")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import trio
 
-from loopsy_core.errors import Gone, LoopsyError, error_from_code
+from loopsy_core.errors import BadRequest, Gone, LoopsyError, error_from_code
 from loopsy_core.wire import (
     CHUNK,
     WINDOW,
@@ -55,8 +55,8 @@ class Stream:
 
     def __init__(self, conversation: Conversation, call_id: int) -> None:
         """Stand at our end of call `call_id`; conversations make these."""
+        self.id = call_id
         self._conversation = conversation
-        self._id = call_id
         self._inbox: deque[bytes | Item] = deque()
         self._inbox_lot = trio.lowlevel.ParkingLot()
         self._room_lot = trio.lowlevel.ParkingLot()
@@ -67,12 +67,12 @@ class Stream:
     @property
     def room(self) -> int:
         """How many bytes `send_nowait` takes now; below 1 there is none."""
-        return self._conversation.calls.allowance(self._id)
+        return self._conversation.calls.allowance(self.id)
 
     @property
     def consumed(self) -> int:
         """What the other side has told to be done with, of all that we sent, in bytes of credit."""
-        return self._conversation.calls.consumed_by_them(self._id)
+        return self._conversation.calls.consumed_by_them(self.id)
 
     async def wait_room(self, beyond: int = 0) -> int:
         """Wait until there is more room than `beyond`, and return how many bytes more.
@@ -88,7 +88,7 @@ class Stream:
 
     def send_nowait(self, data: bytes) -> None:
         """Send bytes for which there is room."""
-        self._conversation.calls.send_data(self._id, data)
+        self._conversation.calls.send_data(self.id, data)
         self._conversation.wake_writer()
 
     async def send(self, data: bytes) -> None:
@@ -103,6 +103,19 @@ class Stream:
             self.send_nowait(bytes(view[:room]))
             view = view[room:]
 
+    async def send_last(self, data: bytes) -> None:
+        """Send the last bytes of this stream; their end leaves with the answer, or with `end`.
+
+        One of the two must follow at once. It spares a write, and the other side waking up for it.
+        Not a checkpoint while there is room.
+        """
+        done = 0
+        while len(data) - done > (room := min(await self.wait_room(), CHUNK)):
+            self.send_nowait(data[done : done + room])
+            done += room
+        if done < len(data):
+            self._conversation.calls.send_data(self.id, data[done:])
+
     async def send_item(self, value: object) -> None:
         """Send a value (a struct), waiting for room; cancelled, it has sent all or nothing.
 
@@ -114,7 +127,7 @@ class Stream:
             raise LoopsyError(f"a value of {len(encoded)} bytes is too large for a call's stream")
         while await self.wait_room() < len(encoded):
             await self._room_lot.park()
-        self._conversation.calls.send_item(self._id, encoded)
+        self._conversation.calls.send_item(self.id, encoded)
         self._conversation.wake_writer()
 
     async def receive(self) -> bytes | Item | None:
@@ -122,7 +135,8 @@ class Stream:
 
         Raises the call's error when it failed. A checkpoint.
         """
-        await trio.lowlevel.checkpoint()
+        if self._inbox or self._heard_all:
+            await trio.lowlevel.checkpoint()
         while not self._inbox:
             if self._heard_all:
                 if self._error is not None:
@@ -130,6 +144,27 @@ class Stream:
                 return None
             await self._inbox_lot.park()
         return self._take()  # with no await since the check: others may be receiving too
+
+    async def receive_all(self, most: int, what: str) -> bytes:
+        """Return all bytes from here to the end of the other side's stream.
+
+        Raises `BadRequest`, which calls them `what`, for more than `most` of them or an Item among
+        them, and the call's error when it failed. Not a checkpoint when all of it is there.
+        """
+        data = bytearray()
+        while not self._heard_all or self._inbox:
+            if not self._inbox:
+                await self._inbox_lot.park()
+                continue
+            piece = self._take()
+            if not isinstance(piece, bytes):
+                raise BadRequest(f"{what} comes as Data")
+            data += piece
+            if len(data) > most:
+                raise BadRequest(f"{what} has at most {most} bytes")
+        if self._error is not None:
+            raise self._ending()
+        return bytes(data)
 
     def receive_nowait(self) -> bytes | Item:
         """Return the next bytes or value, or raise `trio.WouldBlock`."""
@@ -144,7 +179,7 @@ class Stream:
     def _take(self) -> bytes | Item:
         piece = self._inbox.popleft()
         spent = cost(piece.value if isinstance(piece, Item) else piece)
-        if self._conversation.calls.consumed(self._id, spent):
+        if self._conversation.calls.consumed(self.id, spent):
             self._conversation.wake_writer()
         return piece
 
@@ -187,14 +222,18 @@ class Call(Stream):
 
     def end(self) -> None:
         """Say that we send no more."""
-        self._conversation.calls.end(self._id)
+        self._conversation.calls.end(self.id)
         self._conversation.wake_writer()
 
     async def answer(self) -> Raw:
-        """Wait for the answer, passing over whatever is still in the stream."""
-        while await self.receive() is not None:
-            pass
-        assert self._answer is not None
+        """Wait for the answer, passing over whatever is still in the stream.
+
+        Raises what the other side answered instead. Not a checkpoint when it has come.
+        """
+        while not self._heard_all or self._inbox:
+            await self.receive()
+        if self._answer is None:
+            raise self._ending()
         return self._answer
 
     def heard(self, message: Message) -> None:
@@ -275,15 +314,15 @@ class Asked(Stream):
             raise self._ending()
         call_id = to.calls.ask(op, params, onward)
         end = _End(on_end)
-        near = _Spliced(self._conversation, self._id, to, call_id, end)
-        far = _Spliced(to, call_id, self._conversation, self._id, end)
-        self._conversation.listen(self._id, near)
+        near = _Spliced(self._conversation, self.id, to, call_id, end)
+        far = _Spliced(to, call_id, self._conversation, self.id, end)
+        self._conversation.listen(self.id, near)
         to.listen(call_id, far)
         # What came before the splice has not been consumed, so it fits the first window.
         for piece in self._inbox:
-            near.heard(piece if isinstance(piece, Item) else Data(self._id, piece))
+            near.heard(piece if isinstance(piece, Item) else Data(self.id, piece))
         if self._heard_all and self._error is None:
-            near.heard(End(self._id))
+            near.heard(End(self.id))
         self._inbox.clear()
         to.wake_writer()
 

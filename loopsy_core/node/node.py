@@ -333,7 +333,7 @@ async def open_node(
             open_database(home.database, (*MIGRATIONS, COMMANDS_TABLE)) as database,
             open_book(database) as book,
             open_kinds(database) as kinds,
-            open_sharing(home.shared_database, identity.name, book) as sharing,
+            open_sharing(home.shared_database, identity.name, book, config.context) as sharing,
             trio.open_nursery() as nursery,
         ):
             door = Door(identity, __version__, book, events)

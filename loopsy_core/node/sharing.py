@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loopsy_core.capabilities import Shared
+    from loopsy_core.home import ContextConfig
     from loopsy_core.links import Asked, Conversation
 
     from .grants import Asker
@@ -97,10 +98,10 @@ class Sharing:
             self._shared.messages,
             self._shared.tasks,
         )
-        params = asked.params
+        params, owner = asked.params, asker.contact or ""
         match asked.op:
             case SetContext.op:
-                return await context.set_from(asked, decode(params, SetContext), asker.name)
+                return await context.set_from(asked, decode(params, SetContext), asker.name, owner)
             case GetContext.op:
                 return await context.get_over(asked, decode(params, GetContext))
             case DeleteContext.op:
@@ -114,7 +115,7 @@ class Sharing:
                     # Whoever it is for would take it for ours.
                     raise Refused("a machine sends messages for itself, and not through another")
                 message = decode(params, SendMessage)
-                return await messages.send(message, *self.machines.addressee(message.to))
+                return await messages.send(message, *self.machines.addressee(message.to), owner)
             case DeliverMessages.op:
                 peer, name = self.machines.sender(asker.contact)
                 return await messages.receive(decode(params, DeliverMessages), peer, name)
@@ -124,7 +125,7 @@ class Sharing:
                 peer, name = self.machines.sender(asker.contact)
                 return await messages.note_read(decode(params, NoteRead), peer, name)
             case AddTask.op:
-                return await tasks.add(decode(params, AddTask), asker.name)
+                return await tasks.add(decode(params, AddTask), asker.name, owner)
             case ClaimTask.op:
                 return await tasks.claim(decode(params, ClaimTask), asker.name)
             case ExtendTask.op:
@@ -142,7 +143,9 @@ class Sharing:
 
 
 @asynccontextmanager
-async def open_sharing(path: Path, name: str, known: Container[str]) -> AsyncGenerator[Sharing]:
+async def open_sharing(
+    path: Path, name: str, known: Container[str], limits: ContextConfig
+) -> AsyncGenerator[Sharing]:
     """Share what lies in the database at `path`, as `open_shared` does.
 
     When that is damaged the node does without: it keeps its sessions, and says what is wrong to
@@ -151,7 +154,7 @@ async def open_sharing(path: Path, name: str, known: Container[str]) -> AsyncGen
     async with AsyncExitStack() as stack:
         try:
             shared: Shared | LoopsyError = await stack.enter_async_context(
-                open_shared(path, name, known)
+                open_shared(path, name, known, limits)
             )
         except Misconfigured as error:
             _log.error("context, messages and tasks are out of order: %s", error)

@@ -39,6 +39,7 @@ CODES: Final[dict[Family, dict[str, int]]] = {
         "busy": 5003,
         "conflict": 5004,
         "refused": 5005,
+        "full": 5006,
     },
     "sessions": {"bad_request": 7000, "not_found": 7001, "refused": 7002, "busy": 7003},
 }

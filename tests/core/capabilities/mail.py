@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from loopsy_core.capabilities import Shared
-    from loopsy_core.home import PeerId
+    from loopsy_core.home import ContextConfig, PeerId
     from loopsy_core.kit import Database
     from loopsy_core.links import Asked
     from loopsy_core.node.machines import Machines
@@ -88,6 +88,7 @@ class Machine:
         self._network = network
         self._scope = trio.CancelScope()
         self.refuses = False
+        self.limits: ContextConfig | None = None
 
     def clock(self) -> float:
         now = EPOCH + trio.current_time() + self.skew
@@ -100,7 +101,8 @@ class Machine:
         with trio.CancelScope() as self._scope:
             known = self._network.known()
             database = cast("Database", self.database)
-            async with share(database, self.name, known, self.clock) as self.shared:
+            shared = share(database, self.name, known, self.clock, self.limits)
+            async with shared as self.shared:
                 self._sharing = Sharing(self.shared)
                 self._sharing.machines = cast("Machines", self._network)
                 task_status.started()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Never, cast
 
 import pytest
 import trio
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loopsy_core.capabilities import SHARED_TABLES, Context
+from loopsy_core.capabilities.lately import Lately
 from loopsy_core.errors import BadRequest, Busy, Conflict, LoopsyError, NotFound
 from loopsy_core.wire import (
     MAX_KEY,
@@ -25,6 +26,7 @@ from loopsy_core.wire import (
     decode,
     encode,
 )
+from tests.core.links.links_world import open_two
 from tests.world import InlineDatabase
 
 if TYPE_CHECKING:
@@ -277,15 +279,50 @@ async def test_an_expired_entry_is_gone_at_once_and_watchers_are_told(
         nursery.cancel_scope.cancel()
 
 
-class Sent:
-    """Stands for a call whose asker sends these pieces."""
+class LockedDatabase(InlineDatabase):
+    """A database that another process has locked whenever it is read at once."""
 
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = list(pieces)
+    def __init__(self) -> None:
+        super().__init__(SHARED_TABLES)
+        self.asked = 0
 
-    async def receive(self) -> bytes | None:
-        await trio.lowlevel.checkpoint()
-        return self._pieces.pop(0) if self._pieces else None
+    def read_nowait(self, _work: object) -> Never:
+        self.asked += 1
+        raise trio.WouldBlock
+
+
+async def test_what_cannot_be_read_at_once_is_waited_for() -> None:
+    database = LockedDatabase()
+    context = Context(cast("Database", database), Clock())
+    await context.set("k", "v", by="me")
+    await context.set("large", "v" * 100_000, by="me")
+    assert [(await context.get(key)).value[:1] for key in ("k", "large")] == ["v", "v"]
+    assert database.asked == 1  # a large value is not even tried
+
+
+def test_only_the_keys_that_were_used_last_are_read_at_once() -> None:
+    lately = Lately()
+    for number in range(10_000):
+        lately.note(f"k{number}", 10)
+        lately.note("always", 10)
+    assert "always" in lately
+    assert sum(f"k{number}" in lately for number in range(10_000)) < 5000
+    assert "k9999" in lately
+    lately.note("always", 1_000_000)
+    assert "always" not in lately
+
+
+async def set_over_a_call(context: Context, key: str, *pieces: bytes) -> None:
+    """Set a key as whoever asks over a call does, its value in these pieces."""
+
+    async def answer(asked: Asked) -> object:
+        return await context.set_from(asked, SetContext(key=key), "me")
+
+    async with open_two(answer) as (near, _), near.open_call(SetContext(key=key)) as call:
+        for piece in pieces:
+            await call.send(piece)
+        call.end()
+        await call.answer()
 
 
 @pytest.mark.parametrize(
@@ -302,14 +339,14 @@ class Sent:
 async def test_what_cannot_be_kept_is_refused_in_a_sentence(key: str, value: bytes) -> None:
     context, _ = make()
     with pytest.raises(BadRequest):
-        await context.set_from(cast("Asked", Sent(value)), SetContext(key=key), "me")
+        await set_over_a_call(context, key, value)
     assert not (await context.list(ListContext())).entries
 
 
 async def test_the_longest_key_and_value_are_kept() -> None:
     context, _ = make()
     key, value = "\u00e9" * MAX_KEY, b"v" * MAX_VALUE
-    await context.set_from(cast("Asked", Sent(value[:9], value[9:])), SetContext(key=key), "me")
+    await set_over_a_call(context, key, value[:9], value[9:])
     assert (await context.get(key))[1].encode() == value
 
 

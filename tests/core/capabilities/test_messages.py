@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from loopsy_core.capabilities import inbox, outbox
 from loopsy_core.errors import BadRequest, Busy, Misconfigured, NotFound
+from loopsy_core.home import ContextConfig
 from loopsy_core.wire import DeliverMessages, Delivery, NoteRead
 from tests.core.capabilities.mail import Machine, Network
 
@@ -284,6 +285,22 @@ async def test_a_full_inbox_has_the_sender_wait_and_loses_nothing(
                 await mac.ack(envelope.id)
             await trio.sleep(40)
         assert mac.arrived() == sent
+
+
+async def test_a_message_waits_until_there_is_room_for_it(autojump_clock: object) -> None:
+    async with open_pair() as (network, kai, mac):
+        mac.limits = ContextConfig(max_entries=3)
+        network.crash(mac)
+        await network.start(mac)
+        await network.link(kai, mac)
+        for key in "abc":
+            await mac.put(key, "")
+        sent = await kai.send(mac, "hello")
+        await trio.sleep(100)
+        assert (kai.state(sent), mac.arrived()) == ("waiting", [])
+        await mac.delete("a")
+        await trio.sleep(100)
+        assert (kai.state(sent), mac.arrived()) == ("delivered", [sent])
 
 
 async def test_a_flood_of_short_lived_messages_ends_somewhere(

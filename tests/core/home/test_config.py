@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loopsy_core.errors import Misconfigured
-from loopsy_core.home import Config, default_config_text, load_config
+from loopsy_core.home import Config, ContextConfig, default_config_text, load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ execution:
   defaultTimeout: 1.5h
 transfer: {allowedPaths: [~, /srv], deniedPaths: [], maxFileSize: 2G}
 rateLimits: {execute: 1, transfer: 2, context: 3}
+context: {maxSize: 5M, maxEntries: 7, contactMaxSize: 64K, contactMaxEntries: 2}
 discovery:
   enabled: off
   manualPeers: ["kai:19533", 10.0.0.7]
@@ -86,13 +87,14 @@ def test_every_setting_can_be_set(
     assert config.transfer.allowed_paths == (Path("/home/kai"), Path("/srv"))
     assert config.transfer.denied_paths == ()
     assert config.transfer.max_file_size == 2 << 30
+    assert config.context == ContextConfig(5 << 20, 7, 64 << 10, 2)
     limits = config.rate_limits
     assert (limits.execute, limits.transfer, limits.context) == (1, 2, 3)
     assert config.discovery.enabled is False
     assert config.discovery.manual_peers == ("kai:19533", "10.0.0.7")
     assert config.relay.url == "https://relay.example.org:8443/loopsy"
-    assert config.mcp.deny == {"execute": 14, "loopsy_session_write": 15}
-    assert (config.mcp.peers, config.mcp.peers_line) == (("kai",), 16)
+    assert config.mcp.deny == {"execute": 15, "loopsy_session_write": 16}
+    assert (config.mcp.peers, config.mcp.peers_line) == (("kai",), 17)
 
 
 def test_default_paths_follow_the_home_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +121,7 @@ def test_default_paths_follow_the_home_of_the_moment(monkeypatch: pytest.MonkeyP
         ("server: {name: a/b}", "with a letter or digit first, or null, not 'a/b'"),
         ("server: {prot: 1}", "line 1: there is no setting server.prot; did you mean server.port?"),
         ("sever: {}", "line 1: there is no setting sever; did you mean server?"),
-        ("zzz: {}", "no setting zzz; known here are server, execution, transfer, rateLimits, dis"),
+        ("zzz: {}", "no setting zzz; known here are server, execution, transfer, rateLimits, con"),
         ("relay:\n  url: x\n  url: y", "line 3: relay.url is set twice, first in line 2"),
         ("relay: {}\nrelay: {}", "line 2: relay is set twice, first in line 1"),
         (
@@ -141,6 +143,8 @@ def test_default_paths_follow_the_home_of_the_moment(monkeypatch: pytest.MonkeyP
         ),
         ("execution: {allowlist: rm}", "execution.allowlist must be a list such as [one, two], "),
         ("execution: {denylist: [null]}", "each item of execution.denylist must be a program's na"),
+        ("context: {maxEntries: 0}", "context.maxEntries must be a number from 1 to 1000000000"),
+        ("context: {maxSize: null}", "context.maxSize must be a size such as 64K, 500M or 2G, not"),
         ("transfer: {maxFileSize: big}", "must be a size such as 64K, 500M or 2G, or null, not 'b"),
         ("transfer: {deniedPaths: [.ssh]}", "must be a path that begins with / or ~, not '.ssh'"),
         ("transfer: {deniedPaths: [~nobody-here]}", "must be a path that begins with / or ~"),

@@ -144,6 +144,50 @@ async def test_cancelled_while_waiting_changes_nothing_and_once_begun_everything
             assert await database.transact(_names) == ["begun"]
 
 
+async def test_reading_at_once_sees_what_was_committed_and_waits_for_nobody(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "node.db"
+    async with open_database(path, [_ITEMS]) as database:
+        await database.transact(_add("a"))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO items VALUES ('b')")
+        assert database.read_nowait(_names) == ["a"]
+
+        def read_what_is_locked(_: sqlite3.Connection) -> None:
+            sqlite3.connect(path, timeout=0, isolation_level=None).execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(trio.WouldBlock):
+            database.read_nowait(read_what_is_locked)
+        other.execute("COMMIT")
+        other.close()
+        assert database.read_nowait(_names) == ["a", "b"]
+        at_work, go_on = trio.Event(), trio.Event()
+
+        def add_slowly(connection: sqlite3.Connection) -> None:
+            _add("slow")(connection)
+            trio.from_thread.run_sync(at_work.set)
+            trio.from_thread.run(go_on.wait)
+            raise ValueError("it comes to nothing")
+
+        async def transact() -> None:
+            with pytest.raises(ValueError, match="nothing"):
+                await database.transact(add_slowly)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transact)
+            await at_work.wait()
+            assert database.read_nowait(_names) == ["a", "b"]
+            with pytest.raises(Misconfigured, match=r"readonly|read-only"):
+                database.read_nowait(_add("c"))
+            go_on.set()
+        database.read_nowait(_add("c"))
+        assert database.read_nowait(_names) == ["a", "b"]
+    with pytest.raises(trio.ClosedResourceError):
+        database.read_nowait(_names)
+
+
 async def test_closing_turns_away_who_comes_later(tmp_path: Path) -> None:
     async with open_database(tmp_path / "node.db", [_ITEMS]) as database:
         pass

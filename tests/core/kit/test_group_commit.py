@@ -39,6 +39,7 @@ class Counting:
         self.commits = 0
         self.gate = trio.Event()
         self.gate.set()
+        self.translated = database.translated
 
     async def transact(self, work: Callable[[sqlite3.Connection], object]) -> object:
         await self.gate.wait()
@@ -87,6 +88,35 @@ async def test_one_that_fails_is_undone_and_the_others_are_not(tmp_path: Path) -
                     nursery.start_soon(one, number)
             assert len(failed) == 10
             assert await database.read(numbers) == [n for n in range(30) if n % 3]
+
+
+async def test_an_error_before_anything_was_changed_has_nobody_done_twice(tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        async with open_database(tmp_path / "t.db", [TABLE]) as database:
+            counting = Counting(database)
+            counting.gate = trio.Event()
+            together = GroupCommit(counting)  # type: ignore[arg-type]
+            ran: list[int] = []
+
+            def refuse(_: sqlite3.Connection) -> None:
+                raise ValueError("no")
+
+            async def refused() -> None:
+                with pytest.raises(ValueError, match="no"):
+                    await together.transact(refuse)
+
+            def note(connection: sqlite3.Connection, number: int) -> None:
+                ran.append(number)
+                insert(number)(connection)
+
+            async with trio.open_nursery() as nursery:
+                for number in range(10):
+                    nursery.start_soon(together.transact, partial(note, number=number))
+                    nursery.start_soon(refused)
+                await trio.testing.wait_all_tasks_blocked()
+                counting.gate.set()
+            assert sorted(ran) == list(range(10))
+            assert await database.read(numbers) == list(range(10))
 
 
 async def test_cancelled_before_its_turn_nothing_happens_and_nobody_else_is_held_up(

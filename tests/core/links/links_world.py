@@ -217,6 +217,30 @@ async def open_with_stranger(
                 await trio.aclose_forcefully(other)
 
 
+class Counting(trio.abc.Stream):
+    """A stream that counts how often it was read and written."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self.reads = 0
+        self.writes = 0
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await self._stream.receive_some(max_bytes)
+        self.reads += 1
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes += 1
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class FailingChannel(Channel):
     """A channel whose other side says nothing, and then ends with an error of one's choice."""
 

@@ -14,6 +14,7 @@ from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_task
 from loopsy_core.errors import BadRequest, Gone, LoopsyError, NotFound, Refused
 from loopsy_core.wire import CHUNK, WINDOW, Item, cost, encode
 from tests.core.links.links_world import (
+    Counting,
     Recorder,
     Tell,
     Told,
@@ -138,6 +139,84 @@ async def test_what_came_before_a_fault_is_read_and_then_it_is_raised(
                 await call.receive()
         with pytest.raises(NotFound, match="the rest"):
             await call.answer()
+
+
+async def test_what_is_sent_with_the_request_and_with_the_answer_arrives_whole(
+    autojump_clock: MockClock,
+) -> None:
+    async def reverse(asked: Asked) -> Told:
+        data = await asked.receive_all(5 * WINDOW, "it")
+        await asked.send_last(data[::-1])
+        return Told(str(len(data)))
+
+    async with open_two(reverse) as (near, _):
+        for size in (0, 1, CHUNK, CHUNK + 1, WINDOW, 4 * WINDOW):
+            assert await near.ask(Tell(), body=fill(size)) == Told(str(size))
+            async with near.open_call(Tell()) as call:
+                await call.send_last(fill(size))
+                call.end()
+                assert await call.receive_all(5 * WINDOW, "it") == fill(size)[::-1]
+        assert await near.fetch(Tell(), 10, "it") == (b"", Told("0"))
+
+
+async def test_too_much_or_a_value_where_bytes_are_due_is_refused_by_its_name(
+    autojump_clock: MockClock,
+) -> None:
+    async def take_ten(asked: Asked) -> Told:
+        await asked.receive_all(10, "a name")
+        return Told("fine")
+
+    async with open_two(take_ten) as (near, _):
+        with pytest.raises(BadRequest, match="a name has at most 10 bytes"):
+            await near.ask(Tell(), body=bytes(11))
+        async with near.open_call(Tell()) as call:
+            await call.send_item(1)
+            with pytest.raises(BadRequest, match="a name comes as Data"):
+                await call.answer()
+
+
+async def test_a_fault_ends_the_sending_of_a_long_body(autojump_clock: MockClock) -> None:
+    async def refuse(_: Asked) -> Told:
+        raise Refused("no")
+
+    async with open_two(refuse) as (near, _):
+        with pytest.raises(Refused, match="no"):
+            await near.ask(Tell(), body=bytes(4 * WINDOW))
+
+
+async def test_a_small_call_leaves_and_is_answered_in_one_write_each(
+    autojump_clock: MockClock,
+) -> None:
+    async def answer(asked: Asked) -> Told:
+        assert await asked.receive_all(100, "it") == b""
+        await asked.send_last(b"x")
+        return Told("fine")
+
+    one, other = map(Counting, memory_stream_pair())
+    async with open_two(answer, streams=lambda: (one, other)) as (near, _):
+        assert await near.fetch(Tell(), 100, "it") == (b"x", Told("fine"))
+        assert (one.writes, other.writes) == (1, 1)
+
+
+async def test_answers_that_are_ready_together_leave_together(mock_clock: MockClock) -> None:
+    # On a clock that stands, all of it happens at the same time.
+    asked: list[Asked] = []
+    all_asked = trio.Event()
+
+    async def answer(call: Asked) -> Told:
+        asked.append(call)
+        if len(asked) == 50:
+            all_asked.set()
+        await all_asked.wait()
+        return Told("fine")
+
+    near_socket, far_socket = map(trio.SocketStream, trio.socket.socketpair())
+    counting = Counting(near_socket)
+    async with open_two(answer, streams=lambda: (counting, far_socket)) as (near, _):
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(near.ask, Tell())
+        assert counting.reads <= 2  # the first, at once; and all others
 
 
 async def test_receive_nowait_takes_what_is_there(autojump_clock: MockClock) -> None:

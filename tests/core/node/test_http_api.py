@@ -11,7 +11,7 @@ import trio
 from loopsy_core import __version__
 from loopsy_core.client import open_client
 from loopsy_core.home import load_identity
-from tests.core.node.http_world import Door, open_door
+from tests.core.node.http_world import SETTINGS, Door, open_door
 from tests.core.node.machines_world import open_machine, pair, reached
 from tests.world import PATIENCE, make_home
 
@@ -106,6 +106,14 @@ async def test_a_value_of_a_mebibyte_comes_and_goes_and_a_larger_one_is_refused(
             status, code, _ = (await door.ask("PUT", "/context/k", {"value": longer})).error
             assert (status, code) == (400, 5000)
         assert (await door.get("/context/k"))["value"] == value
+
+
+async def test_more_than_there_is_room_for_is_refused_with_a_code_of_its_own(home: Home) -> None:
+    async with open_door(home, SETTINGS + "context: {maxSize: 1K}\n") as door:
+        assert (await door.ask("PUT", "/context/k", {"value": "x" * 1000})).status == 200
+        status, code, message = (await door.ask("PUT", "/context/l", {"value": "x" * 100})).error
+        assert (status, code) == (507, 5006)
+        assert "delete something, or raise context.maxSize" in message
 
 
 async def test_sessions_are_started_listed_and_ended(home: Home) -> None:

@@ -9,6 +9,7 @@ import trio
 
 from loopsy_core.capabilities import open_shared
 from loopsy_core.errors import Misconfigured, Refused
+from loopsy_core.home import ContextConfig
 from loopsy_core.wire import AckMessage, DeliverMessages, Delivery, ListSessions, NodeStatus
 from tests.world import PATIENCE, Phone, open_phone, open_world
 
@@ -59,7 +60,7 @@ async def test_a_node_with_a_damaged_database_keeps_its_sessions_and_says_what_i
 
 async def spoil(good: Path, file: Path, damage: str) -> None:
     """Put what was a database with entries to `file`, damaged."""
-    async with open_shared(good, "kai", ()) as shared:
+    async with open_shared(good, "kai", (), ContextConfig()) as shared:
         await shared.context.set("k", "v" * 10_000, by="me")
     write(file, good, damage)
 
