@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .page import Page
     from .snapshot import Side, Snapshot
 
-__all__ = ["LastLetter", "last_letter", "letter_at", "open_link", "repeat_letter", "unlinked"]
+__all__ = ["LastLetter", "last_letter", "letter_at", "open_link", "printed_last", "repeat_letter", "unlinked"]
 
 
 @attrs.frozen
@@ -42,7 +42,7 @@ def last_letter(snapshot: Snapshot, side: Side) -> LastLetter:
     fixed, cursor = snapshot.fixed, side.cursor
     page, y = side.visible(fixed.rows)[cursor.y]
     x, run = letter_at(page, y, cursor.x if cursor.wraps else cursor.x - 1)
-    letter = _printed_last(snapshot)
+    letter = printed_last(snapshot)
     if not (run and letter) or becomes(letter, cursor) != run[1][0]:
         return LastLetter(x, run, "")
     width, text, face = run
@@ -52,8 +52,9 @@ def last_letter(snapshot: Snapshot, side: Side) -> LastLetter:
         # Where clusters are one, it might join the letter before it, or what follows it.
         and (not fixed.modes & mode_bit("?2027") or (letter <= "~" and not face.clustered))
         and (face.look, face.link, face.protected) == (cursor.look, cursor.link, cursor.protected)
-        # Behind the right margin the cursor would wait to wrap.
-        and (cursor.wraps or x + width == cursor.x != fixed.right + 1)
+        # Behind an edge the cursor would wait to wrap, and nowhere else.
+        and x + width == cursor.x + cursor.wraps
+        and fixed.wraps_behind(x + width - 1) == cursor.wraps
         and fixed.reaches(x, cursor.y)
     )
     return LastLetter(x, run, spelled(letter + text[1:].replace(HALF, "")) if fits else "")
@@ -64,7 +65,7 @@ def repeat_letter(snapshot: Snapshot, side: Side) -> str:
 
     All rows have been drawn, no modes are in force, and the cursor's link is open.
     """
-    letter = _printed_last(snapshot)
+    letter = printed_last(snapshot)
     if not letter or last_letter(snapshot, side).again:
         return ""
     size = columns_of(letter)
@@ -106,16 +107,16 @@ def open_link(snapshot: Snapshot, side: Side) -> str:
     return "".join(out)
 
 
+def printed_last(snapshot: Snapshot) -> str:
+    """Return the letter that was printed last; nothing if there is none that takes a column."""
+    letter = snapshot.fixed.letter
+    return chr(letter) if letter <= 0x10FFFF and columns_of(chr(letter)) else ""
+
+
 def unlinked(run: Run) -> Run:
     """Return a run without its link."""
     width, text, face = run
     return width, text, attrs.evolve(face, link=None)
-
-
-def _printed_last(snapshot: Snapshot) -> str:
-    """Return the letter that was printed last; nothing if there is none that takes a column."""
-    letter = snapshot.fixed.letter
-    return chr(letter) if letter <= 0x10FFFF and columns_of(chr(letter)) else ""
 
 
 def letter_at(page: Page, y: int, x: int) -> tuple[int, Run | None]:

@@ -106,13 +106,16 @@ class _Drawing:
     def finish(self) -> str:
         """Return all that was drawn."""
         above, rows = self.above, self._rows
-        if above and above.wraps and rows > 2:
-            # The lowest row wraps onto itself where it stands below the margins.
+        if above and above.wraps:
+            # The lowest row wraps onto itself where it stands below the margins, or beside them.
             cols = above.page.cols
             last, face = above.page.cell(above.y, cols - 1)
             letters = _cut_letter(face) if last == CUT else "xx"
-            edge = f"\x1b[1;{rows - 1}r\x1b[{rows};{cols}H{_LEFT_ERASED}"
-            self._out.append(f"{edge}{letters}{_over(above)}\x1b[r")
+            letters = f"\x1b[{rows};{cols}H{_LEFT_ERASED}{letters}"
+            if rows > 2:
+                self._out.append(f"\x1b[1;{rows - 1}r{letters}{_over(above)}\x1b[r")
+            else:
+                self._out.append(f"\x1b[?69h\x1b[1;2s{letters}\x1b[?69l{_over(above)}")
         return whole("".join(self._out))
 
     def _go_on(self, row: _Row, output: str) -> None:

@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from .again import last_letter, letter_at, unlinked
+from .again import last_letter, letter_at, printed_last, unlinked
 from .looks import NO_LINK
 from .modes import mode_bit, mode_bytes
 from .pen import reset_pen, set_pen, single_shift
-from .rows import draw, whole
+from .rows import columns_of, draw, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .snapshot import Fixed, Side, Snapshot
 
-__all__ = ["USUAL_SHAPE", "place_cursor", "save_cursor", "shape_cursor"]
+__all__ = ["TAB_EVERY", "USUAL_SHAPE", "place_cursor", "save_cursor", "shape_cursor"]
 
+TAB_EVERY: Final = 8
 USUAL_SHAPE: Final = 1
 _SHAPES: Final = {0: 5, 1: 1, 2: 3, 3: 1}
 """DECSCUSR's numbers for a blinking bar, block, underline, and hollow block; the next is steady."""
@@ -32,25 +35,24 @@ def save_cursor(side: Side, rows: int) -> tuple[str, str]:
     if saved is None:
         return "", ""
     page, y = side.visible(rows)[min(saved.y, rows - 1)]
+    edge = page.cols - 1
     waits = ""
     in_empty = single_shift(saved) != ""
     if saved.wraps:
-        x, run = letter_at(page, y, min(saved.x, page.cols - 1))
+        x, run = letter_at(page, y, edge)
         # A link that is opened again would be another one.
-        if run is None or run[2].link:
+        if run is None or run[2].link or saved.x < edge:
             in_empty = True
-        waits = " "
+        letter = " "
         if run and not in_empty:
-            waits = _move(x, saved.y) + whole(draw([run], x + run[0], x))
-        if saved.x < page.cols - 1:
-            waits = _margin(saved.x) + _move(saved.x, saved.y) + waits
+            letter = _move(x, saved.y) + whole(draw([run], page.cols, x))
+        usual = range(TAB_EVERY, page.cols, TAB_EVERY)
+        waits = _back_from(edge, saved.x, usual, _move(edge, saved.y) + letter)
     out = "\x1b[?6h" if saved.origin else ""
     out += _move(saved.x, saved.y) + waits
     out += set_pen(saved, side) + single_shift(saved) + "\x1b7" + reset_pen(saved)
     if waits and in_empty:
         out += "\x1b[2K"
-    if waits:
-        out += "\x1b[?69l"
     if saved.origin:
         out += "\x1b[?6l"
     out += "\x1b[H"
@@ -73,13 +75,13 @@ def place_cursor(snapshot: Snapshot, side: Side) -> str:
     fixed, cursor = snapshot.fixed, side.cursor
     pen = mode_bytes(mode_bit("?2027") & fixed.modes, fixed.modes) + set_pen(cursor, side)
     last = last_letter(snapshot, side)
-    if last.again and (not cursor.wraps or fixed.may_wrap(cursor.x)):
+    if last.again:
         return _move(last.x, cursor.y, fixed) + pen + last.again
     beyond = not fixed.reaches(cursor.x, cursor.y)
-    if ((cursor.wraps and not last.run) or beyond) and _as_saved(side, fixed):
-        return "\x1b8" + pen
     if cursor.wraps:
-        return _wait_to_wrap(snapshot, side) + pen
+        return _wait_to_wrap(snapshot, side, beyond=beyond) + pen
+    if beyond and _as_saved(side, fixed):
+        return "\x1b8" + pen
     if beyond and side.saved and side.saved.origin:
         # Hardly anything leads to such a place but restoring a cursor that was saved there.
         right, down = cursor.x - side.saved.x, cursor.y - side.saved.y
@@ -90,32 +92,69 @@ def place_cursor(snapshot: Snapshot, side: Side) -> str:
     )
 
 
-def _wait_to_wrap(snapshot: Snapshot, side: Side) -> str:
-    """Print a letter at the edge: nothing else makes the next one wrap."""
+def _wait_to_wrap(snapshot: Snapshot, side: Side, *, beyond: bool) -> str:
+    """Print a letter at an edge, for nothing else makes the next one wrap, and go to the cursor."""
     fixed, cursor = snapshot.fixed, side.cursor
-    last = last_letter(snapshot, side)
-    out = _move(last.x, cursor.y, fixed)
+    edge = cursor.x if fixed.wraps_behind(cursor.x) else fixed.edge
+    page, y = side.visible(fixed.rows)[cursor.y]
+    x, run = letter_at(page, y, edge)
+    if run and x + run[0] != edge + 1:
+        run = None
+    if beyond or run is None or run[2].link:
+        # Nothing may be printed there, or a link would become two.
+        if _as_saved(side, fixed):
+            return "\x1b8"
+        if not beyond and _may_wait_elsewhere(snapshot):
+            return _wait_elsewhere(snapshot, edge)
+    out = _move(edge if run is None else x, cursor.y, fixed)
     link = cursor.link
-    if last.run is None:
+    if run is None:
         # The letter that was there is gone, scrolled away: a blank takes its place.
-        page, y = side.visible(fixed.rows)[cursor.y]
-        letter = f"{page.cell(y, cursor.x)[1].look.background} \x1b[m"
+        letter = f"{page.cell(y, edge)[1].look.background} \x1b[m"
     else:
-        run = last.run
         if link and run[2].link == link:
             run = unlinked(run)
             link = None
-        letter = whole(draw([run], last.x + run[0], last.x))
+        letter = whole(draw([run], x + run[0], x))
     if link:
         letter = f"{NO_LINK}{letter}{link.opening}"
-    if fixed.may_wrap(cursor.x):
-        return out + letter
-    return f"{_margin(cursor.x)}{out}{letter}\x1b[?69l"  # it waits where a margin was
+    return _move(cursor.x, cursor.y, fixed) + _back_from(edge, cursor.x, snapshot.tabs, out + letter)
 
 
-def _margin(x: int) -> str:
-    """Set the right margin."""
-    return f"\x1b[?69h\x1b[1;{x + 1}s"
+def _may_wait_elsewhere(snapshot: Snapshot) -> bool:
+    """Whether letters can be printed to the alternate screen, and scrolled out of it again."""
+    fixed, (here, other) = snapshot.fixed, snapshot.sides
+    return (
+        fixed.active == 0
+        and not fixed.modes & mode_bit("?47")
+        # It would be closed.
+        and here.cursor.link is None
+        and fixed.top <= here.cursor.y <= fixed.bottom
+        and (fixed.left, fixed.right) == (0, fixed.cols - 1)
+        and not (other and any(any(page.rows) for page in other.pages))
+    )
+
+
+def _wait_elsewhere(snapshot: Snapshot, edge: int) -> str:
+    """Do the same on the alternate screen, which takes the cursor over and gives it back."""
+    fixed, cursor = snapshot.fixed, snapshot.primary.cursor
+    letter = printed_last(snapshot) or " "
+    there = _move(edge + 1 - columns_of(letter), cursor.y, fixed)
+    waits = _back_from(edge, cursor.x, snapshot.tabs, f"{there}{letter}\x1b[{fixed.rows}S")
+    return f"\x1b[?47h{_move(cursor.x, cursor.y, fixed)}{waits}\x1b[?47l"
+
+
+def _back_from(edge: int, x: int, tabs: Collection[int], letter: str) -> str:
+    """Print a letter at an edge, and go from there back to column `x`, where the cursor stands.
+
+    Of all ways to move the cursor only those from tab stop to tab stop leave it waiting to wrap.
+    """
+    if x == edge:
+        return letter
+    count = 1 + sum(x < tab < edge for tab in tabs)
+    if x == 0 or x in tabs:
+        return f"{letter}\x1b[{count}Z"
+    return f"\x1bH{letter}\x1b[{count}Z\x1b[0g"
 
 
 def _move(x: int, y: int, fixed: Fixed | None = None) -> str:

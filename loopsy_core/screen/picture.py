@@ -13,7 +13,7 @@ from pyghostty import ffi
 
 from .again import open_link, repeat_letter
 from .content import draw_content
-from .cursor import USUAL_SHAPE, place_cursor, save_cursor, shape_cursor
+from .cursor import TAB_EVERY, USUAL_SHAPE, place_cursor, save_cursor, shape_cursor
 from .modes import mode_bit, mode_bytes, mouse_bytes, saved_mode_bytes
 from .pen import protection, reset_pen, single_shift
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["clean_title", "draw_picture", "encoded"]
 
 MAX_TITLE: Final = 256
-TAB_EVERY: Final = 8
 _USUAL_POINTER: Final = 8
 _POINTER: Final = "GHOSTTY_MOUSE_SHAPE_"
 _ALTERNATES: Final = ("?1049", "?1047", "?47")
@@ -86,7 +85,7 @@ def clean_title(title: bytes) -> str:
 
 def _unseen(snapshot: Snapshot, size: tuple[int, int]) -> str:
     fixed = snapshot.fixed
-    out = [_columns(fixed, size), saved_mode_bytes(fixed)]
+    out = [saved_mode_bytes(fixed), _columns(fixed, size)]
     for number, (red, green, blue) in snapshot.colours.items():
         out.append(f"\x1b]{number};rgb:{red:02x}/{green:02x}/{blue:02x}\x1b\\")
     if title := clean_title(snapshot.title):

@@ -89,9 +89,14 @@ class Fixed(NamedTuple):
         within = self.left <= x <= self.right and self.top <= y <= self.bottom
         return within or not self.modes & mode_bit("?6")
 
-    def may_wrap(self, x: int) -> bool:
-        """Whether a cursor in column `x` is at an edge, or no edge could be made there."""
-        return x in (0, self.cols - 1) or bool(self.modes & mode_bit("?69"))
+    @property
+    def edge(self) -> int:
+        """The last column that the cursor can be moved to."""
+        return self.right if self.modes & mode_bit("?6") else self.cols - 1
+
+    def wraps_behind(self, x: int) -> bool:
+        """Whether a letter whose last column is `x` makes the next one wrap."""
+        return x in (self.right, self.cols - 1)
 
 
 class _Screen(NamedTuple):
