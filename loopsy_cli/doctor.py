@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from loopsy_core.errors import LoopsyError, NoDaemon
 from loopsy_core.home import Home, load_config, load_identity
@@ -21,6 +20,8 @@ from loopsy_core.wire import (
 )
 
 from .ask import ask
+from .finding import Finding, Verdict
+from .mcp_findings import look_at_agents
 from .options import Json
 from .show import clean, colourful, print_json, say
 from .status import host_line
@@ -33,25 +34,8 @@ CLOCKS_APART: Final = 120.0
 """Seconds between this clock and the relay's from which on something is wrong with one of them."""
 
 
-class Verdict(Enum):
-    """How a thing is."""
-
-    GOOD = "good"
-    NOTE = "note"
-    BAD = "bad"
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at."""
-
-    what: str
-    verdict: Verdict
-    said: str
-    mend: str | None = None
-
-
 def doctor(*, json: Json = False) -> int:
-    """Look at settings, permissions, daemon, session host, relay, machines, agents and clock.
+    """Look at settings, permissions, MCP, daemon, session host, relay, machines, agents and clock.
 
     Each gets a verdict, and what is wrong a word on how to mend it. The exit code is 1 when
     anything is wrong.
@@ -80,6 +64,7 @@ def _look(home: Home) -> Iterator[Finding]:
     yield _tried("home", home.check, f"{home.root}, closed to other users")
     yield _tried("config", lambda: load_config(home.config), "config.yaml is well-formed")
     yield _tried("key", lambda: load_identity(home), "this machine has its key")
+    yield from look_at_agents()
     try:
         status = ask(NodeStatus(), home)
     except NoDaemon:

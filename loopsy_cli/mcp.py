@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .registering import Registered
 
-__all__ = ["add", "agents_md", "remove", "serve", "status"]
+__all__ = ["add", "agents_md", "command_of_server", "remove", "serve", "status"]
 
 DryRun = Annotated[bool, Option("Only show what would be changed or run.")]
 
@@ -42,7 +42,7 @@ def add(*agents: str, dry_run: DryRun = False, json: Json = False) -> int:
     It is done by the agent's own command or in its settings, of which nothing else is changed;
     doing it again changes nothing. Restart the agent afterwards.
     """
-    command = _command()
+    command = command_of_server()
     return _each(_chosen(agents), lambda agent: agent.add(command, dry_run=dry_run), as_json=json)
 
 
@@ -55,7 +55,7 @@ def status(*, json: Json = False) -> None:
     """Show which agents there are, and whether they know of your machines."""
     from .registering import AGENTS
 
-    command = _command()
+    command = command_of_server()
     rows: list[dict[str, str | bool]] = []
     for agent in AGENTS.values():
         try:
@@ -117,7 +117,7 @@ def _chosen(names: tuple[str, ...]) -> list[Registered]:
     return chosen
 
 
-def _command() -> list[str]:
+def command_of_server() -> list[str]:
     """Return what starts the server for this home, whatever the PATH of the agent is."""
     own = os.path.abspath(sys.argv[0])
     if os.path.basename(own) == "loopsy" and os.access(own, os.X_OK):

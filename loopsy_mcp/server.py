@@ -25,6 +25,7 @@ from . import prompts, resources  # noqa: E402
 from .advice import INSTRUCTIONS  # noqa: E402
 from .changes import Changes  # noqa: E402
 from .desk import Desk, open_desk  # noqa: E402
+from .hearing import Heard  # noqa: E402
 from .tool import Said, description_of, read_arguments, schema_of  # noqa: E402
 from .tools import TOOLS  # noqa: E402
 
@@ -65,7 +66,7 @@ async def _serve(home: Home) -> None:
     server = make_server(home)
     options = server.create_initialization_options(NotificationOptions(resources_changed=True))
     async with stdio_server() as (reading, writing):
-        await server.run(reading, writing, options)
+        await server.run(Heard(reading, writing), writing, options)
 
 
 def make_server(home: Home) -> Server[Served]:

@@ -71,24 +71,40 @@ class Registered(ABC):
     def without_entry(self, text: str) -> str:
         """Return its settings without our server."""
 
+    def switched_off(self, text: str) -> bool:
+        """Whether its user has said in its settings that our server is not to be started."""
+        return (self.entry(text) or {}).get("enabled") is False
+
+    @abstractmethod
+    def starts(self, entry: Mapping[str, object]) -> object:
+        """Return the program that `entry` starts, whatever is written in its place."""
+
     def own_command(self, command: Sequence[str] | None) -> list[str] | None:
         """Return the agent's own command that adds our server, or for None removes it."""
         del command
         return None
 
     def state(self, command: Sequence[str]) -> str:
-        """Return `registered`, `different` or `missing`."""
-        entry = self._reading(self.entry)
+        """Return `registered`, `switched off`, `different` or `missing`."""
+        entry = self.found
         if entry is None:
             return "missing"
-        same = all(entry.get(key) == value for key, value in self.wanted(command).items())
-        return "registered" if same else "different"
+        if not all(entry.get(key) == value for key, value in self.wanted(command).items()):
+            return "different"
+        return "switched off" if self._reading(self.switched_off) else "registered"
+
+    @property
+    def found(self) -> Mapping[str, object] | None:
+        """What its settings say of our server; raises `Misconfigured` if they cannot be read."""
+        return self._reading(self.entry)
 
     def add(self, command: Sequence[str], *, dry_run: bool) -> str:
         """Register the server; return what was done, or what would be."""
         state = self.state(command)
         if state == "registered":
             return "is registered already"
+        if state == "switched off":
+            return f"is registered already, and switched off in {self.file}"
         own = self.own_command(command)
         if own is not None:
             steps = [own]
@@ -102,7 +118,7 @@ class Registered(ABC):
 
     def remove(self, *, dry_run: bool) -> str:
         """Take the server out; return what was done, or what would be."""
-        if self._reading(self.entry) is None:
+        if self.found is None:
             return "is not registered"
         own = self.own_command(None)
         if own is not None:
@@ -139,6 +155,10 @@ class JsonAgent(Registered):
     def wanted(self, command: Sequence[str]) -> dict[str, Value]:
         """Return the program and its arguments."""
         return {"command": command[0], "args": list(command[1:])}
+
+    def starts(self, entry: Mapping[str, object]) -> object:
+        """Return the program that `entry` starts."""
+        return entry.get("command")
 
     def with_entry(self, text: str, values: dict[str, Value]) -> str:
         """Return the settings with our server; other keys of its entry stay."""
@@ -200,6 +220,12 @@ class Gemini(JsonAgent):
         folder = os.environ.get("GEMINI_CLI_HOME")
         return Path(folder or Path.home()) / ".gemini" / "settings.json"
 
+    def switched_off(self, text: str) -> bool:
+        """Whether it is left out of those that its user lets it start."""
+        allowed, excluded = (get_member(text, ("mcp", name)) for name in ("allowed", "excluded"))
+        left_out = isinstance(allowed, list) and NAME not in allowed
+        return left_out or (isinstance(excluded, list) and NAME in excluded)
+
     def own_command(self, command: Sequence[str] | None) -> list[str] | None:
         """Return `gemini mcp add` or `remove`."""
         program = shutil.which(self.program)
@@ -229,6 +255,11 @@ class OpenCode(JsonAgent):
         """Return the entry; its command is one list."""
         return {"type": "local", "command": list(command)}
 
+    def starts(self, entry: Mapping[str, object]) -> object:
+        """Return the program that `entry` starts."""
+        command = entry.get("command")
+        return command[0] if isinstance(command, list) and command else command
+
     def place(self, text: str) -> tuple[str, ...]:
         """Return `mcp`, or `mcp.servers` where that is an object and no server of that name."""
         servers = get_member(text, ("mcp", "servers")) if text.strip() else None
@@ -257,6 +288,10 @@ class Codex(Registered):
     def wanted(self, command: Sequence[str]) -> dict[str, Value]:
         """Return the program and its arguments."""
         return {"command": command[0], "args": list(command[1:])}
+
+    def starts(self, entry: Mapping[str, object]) -> object:
+        """Return the program that `entry` starts."""
+        return entry.get("command")
 
     def with_entry(self, text: str, values: dict[str, Value]) -> str:
         """Return the settings with our table at their end, or changed where it stands."""

@@ -36,7 +36,8 @@ def read_text(path: Path) -> str:
 def write_text(path: Path, text: str) -> None:
     """Replace what is in `path`, whole or not at all, with the permissions that it has.
 
-    A symbolic link stays one: people keep such files elsewhere.
+    A symbolic link stays one: people keep such files elsewhere. A file that its owner may not write
+    is left alone: somebody else keeps it, or nobody shall.
     """
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
@@ -45,6 +46,8 @@ def write_text(path: Path, text: str) -> None:
         mode = 0o600
         with suppress(FileNotFoundError):
             mode = stat.S_IMODE(target.stat().st_mode)
+        if not mode & stat.S_IWUSR:
+            raise Misconfigured(f"{path} is read-only; make it writable, or add it by hand")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with open(descriptor, "wb") as file:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.command_line import CommandLine
 
+ROOT: Final = Path(__file__).parents[2]
 CLAUDE: Final = """\
 {
   "numStartups": 41,
@@ -229,6 +231,164 @@ def test_an_agents_own_command_is_used_where_it_has_one(alone: CommandLine, agen
     assert json.loads(path.read_text(encoding="utf-8")) == {"mcpServers": {}}
 
 
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("nothing", ["", "\n", " \n\n"])
+def test_an_empty_file_of_settings_gets_the_entry(
+    alone: CommandLine, agent: str, nothing: str
+) -> None:
+    path = settings_of(alone, agent)
+    path.write_text(nothing, encoding="utf-8")
+    alone.say("mcp", "add", agent)
+    assert state_of(alone, agent) == "registered"
+    alone.say("mcp", "remove", agent)
+    assert state_of(alone, agent) == "missing"
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_file_that_nobody_may_write_is_left_alone(alone: CommandLine, agent: str) -> None:
+    path = settings_of(alone, agent)
+    before = path.read_bytes()
+    path.chmod(0o444)
+    assert "is read-only" in alone.complaint("mcp", "add", agent, exit_code=1)
+    assert path.read_bytes() == before
+    assert not [each for each in path.parent.iterdir() if each.name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(
+    ("agent", "text"),
+    [
+        ("gemini", '{"mcpServers": {"loopsy": "by hand"}}'),
+        ("claude", '{"mcpServers": {"loopsy": ["by hand"]}}'),
+        ("opencode", '{"mcp": {"loopsy": "by hand"}}'),
+        ("opencode", '{"mcp": "by hand"}'),
+        ("codex", "mcp_servers = {loopsy = {command = 'by hand'}}\n"),
+    ],
+)
+def test_what_somebody_has_written_there_by_hand_in_another_way_is_left_to_them(
+    alone: CommandLine, agent: str, text: str
+) -> None:
+    path = settings_of(alone, agent)
+    path.write_text(text, encoding="utf-8")
+    assert str(path) in alone.complaint("mcp", "add", agent, exit_code=1)
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_an_entry_by_hand_becomes_ours_and_keeps_what_else_is_in_it(alone: CommandLine) -> None:
+    path = settings_of(alone, "codex")
+    text = CODEX + '\n[mcp_servers.loopsy]\ncommand = "loopsy"\nargs = ["mcp", "serve"] # mine\n'
+    path.write_text(text + 'env = { A = "b" }\nstartup_timeout_sec = 20\n', encoding="utf-8")
+    assert state_of(alone, "codex") == "different"
+    alone.say("mcp", "add", "codex")
+    assert state_of(alone, "codex") == "registered"
+    after = path.read_text(encoding="utf-8")
+    assert 'env = { A = "b" }\nstartup_timeout_sec = 20\n' in after
+    assert after.startswith(CODEX)
+
+
+@pytest.mark.parametrize(
+    ("agent", "old", "new"),
+    [
+        ("codex", "[mcp_servers.loopsy]\n", "[mcp_servers.loopsy]\nenabled = false\n"),
+        ("opencode", '"loopsy": {', '"loopsy": {"enabled": false,'),
+        ("gemini", '"theme"', '"mcp": {"excluded": ["loopsy"]},\n  "theme"'),
+        ("gemini", '"theme"', '"mcp": {"allowed": ["other"]},\n  "theme"'),
+    ],
+)
+def test_an_agent_whose_user_has_switched_it_off_is_left_so(
+    alone: CommandLine, agent: str, old: str, new: str
+) -> None:
+    path = settings_of(alone, agent)
+    alone.say("mcp", "add", agent)
+    text = path.read_text(encoding="utf-8").replace(old, new, 1)
+    path.write_text(text, encoding="utf-8")
+    assert state_of(alone, agent) == "switched off"
+    assert "switched off in" in alone.say("mcp", "add", agent)
+    assert path.read_text(encoding="utf-8") == text
+    assert ("note", f"switch them on in {path}") in looked_at(alone)
+
+
+def test_opencode_with_two_files_is_told_in_the_one_that_counts(alone: CommandLine) -> None:
+    commented = settings_of(alone, "opencode")
+    plain = commented.with_suffix(".json")
+    plain.write_text(OPENCODE_2, encoding="utf-8")
+    alone.say("mcp", "add", "opencode")
+    assert "loopsy" in commented.read_text(encoding="utf-8")
+    assert plain.read_text(encoding="utf-8") == OPENCODE_2
+
+
+def test_settings_of_many_megabytes_are_read_in_a_moment(alone: CommandLine) -> None:
+    path = settings_of(alone, "claude")
+    history = [{"display": "x" * 80, "pastedContents": {}}] * 50
+    settings = {"projects": {f"/p{number}": {"history": history} for number in range(1500)}}
+    path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+    began = time.monotonic()
+    assert state_of(alone, "claude") == "missing"
+    assert time.monotonic() - began < 5
+    alone.say("mcp", "add", "claude")
+    alone.say("mcp", "remove", "claude")
+    assert json.loads(path.read_text(encoding="utf-8")) == settings
+
+
+def test_doctor_starts_the_server_that_agents_know(alone: CommandLine) -> None:
+    assert looked_at(alone) == [("note", None)]
+    settings_of(alone, "gemini")
+    assert looked_at(alone) == [("note", "loopsy mcp add")]
+    alone.say("mcp", "add", "codex")
+    said = alone.say("doctor", exit_code=1)
+    assert "the server starts, and is known to Codex" in said
+    assert "Gemini CLI cannot use your machines" in said
+
+
+def test_doctor_tells_of_an_agent_that_starts_what_is_not_there(alone: CommandLine) -> None:
+    path = settings_of(alone, "opencode")
+    alone.say("mcp", "add", "opencode")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r'"command": \["/[^"]*"', '"command": ["/old/loopsy"', text), "utf-8")
+    assert "OpenCode starts /old/loopsy, which is not there" in alone.say("doctor", exit_code=1)
+    shell = shutil.which("sh")
+    path.write_text(re.sub(r'"command": \["/[^"]*"', f'"command": ["{shell}"', text), "utf-8")
+    assert looked_at(alone) == [("note", "loopsy mcp add opencode makes it this one")]
+    alone.say("mcp", "add", "opencode")
+    assert looked_at(alone) == [("good", None)]
+
+
+def test_doctor_tells_of_settings_that_cannot_be_read_and_goes_on(alone: CommandLine) -> None:
+    path = settings_of(alone, "gemini")
+    path.write_text("{ broken", encoding="utf-8")
+    alone.say("mcp", "add", "codex")
+    said = alone.say("doctor", exit_code=1)
+    assert f"Gemini CLI's settings: {path}: line 1" in said
+    assert "is known to Codex" in said
+
+
+def test_doctor_tells_what_a_server_says_that_does_not_start(alone: CommandLine) -> None:
+    program = alone.folder / "bin" / "loopsy"
+    program.parent.mkdir()
+    shell = shutil.which("sh")
+    program.write_text(
+        f"#!{shell}\n"
+        'case "$*" in *serve*) echo no such module >&2; exit 1;; esac\n'
+        f"exec {sys.executable} -c \"import sys; sys.argv[0] = '$0';"
+        ' from loopsy_cli.main import main; main()" "$@"\n',
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [program, *words],
+            env=alone.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
+    assert "changed" in run("mcp", "add", "codex")
+    assert "the server that Codex would start does not: no such module" in run("doctor")
+
+
 def test_what_an_agents_own_command_complains_of_is_told(alone: CommandLine) -> None:
     program = alone.folder / "bin" / "claude"
     program.parent.mkdir()
@@ -257,6 +417,17 @@ def test_advice_for_agents_is_printed(alone: CommandLine) -> None:
     advice = alone.say("mcp", "agents-md")
     assert advice.startswith("## Loopsy")
     assert "loopsy_execute" in advice
+
+
+def state_of(loopsy: CommandLine, agent: str) -> object:
+    return next(row["state"] for row in listed(loopsy) if row["agent"] == agent)
+
+
+def looked_at(loopsy: CommandLine) -> list[tuple[object, object]]:
+    """Return what the doctor, where no daemon runs, finds of MCP: verdicts and mends."""
+    findings = loopsy.json("doctor", exit_code=1)
+    assert isinstance(findings, list)
+    return [(each["verdict"], each["mend"]) for each in findings if each["what"] == "mcp"]
 
 
 def listed(loopsy: CommandLine) -> list[dict[str, object]]:

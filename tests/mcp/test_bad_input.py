@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import json
+import os
+import signal
+import subprocess
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
-from tests.mcp.agents_world import PATIENCE, open_agent, open_two_machines
+from loopsy_core.client import start_daemon
+from tests.core.node.machines_world import home_of, open_machine
+from tests.machine import running_node
+from tests.mcp.agents_world import (
+    PATIENCE,
+    open_agent,
+    open_two_machines,
+    server_of,
+    text_of,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from loopsy_core.home import Home
 
 WRONG: Final[list[tuple[str, dict[str, object], str]]] = [
     ("execute", {}, "either `command`"),
@@ -91,3 +109,173 @@ async def test_a_pattern_that_never_ends_does_not_hold_up_anything(tmp_path: Pat
                 "session_wait", session="s", pattern="(a|aa)+$x|(a+)+b", after="0", timeout=1
             )
             assert waited["why"] == "timeout"
+
+
+class Line:
+    """An agent that writes its lines by itself."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self._process = process
+        self._rest = b""
+        self.id = 0
+
+    async def say(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        await self._process.stdin.send_all(line + b"\n")
+
+    async def hear(self) -> dict[str, object]:
+        """Return the next answer."""
+        assert self._process.stdout is not None
+        while b"\n" not in self._rest:
+            self._rest += await self._process.stdout.receive_some()
+        line, _, self._rest = self._rest.partition(b"\n")
+        answer: dict[str, object] = json.loads(line)
+        return answer
+
+    async def ask(self, method: str, **params: object) -> dict[str, object]:
+        self.id += 1
+        message = {"jsonrpc": "2.0", "id": self.id, "method": method, "params": params}
+        await self.say(json.dumps(message).encode())
+        answer = await self.hear()
+        assert answer["id"] == self.id, answer
+        return answer
+
+
+@asynccontextmanager
+async def open_line(home: Home) -> AsyncGenerator[Line]:
+    """Start our server as an agent does that speaks by itself, and shake hands."""
+    server = server_of(home)
+    async with trio.open_nursery() as nursery:
+        start = partial(
+            trio.run_process,
+            [server.command, *server.args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=server.env,
+        )
+        process: trio.Process = await nursery.start(start)
+        line = Line(process)
+        client = {"name": "by hand", "version": "1"}
+        await line.ask(
+            "initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo=client
+        )
+        await line.say(b'{"jsonrpc": "2.0", "method": "notifications/initialized"}')
+        yield line
+        assert process.stdin is not None
+        await process.stdin.aclose()
+
+
+NO_MESSAGES: Final[list[tuple[bytes, int | None, int]]] = [
+    (b"hello", None, -32700),
+    (b"\xff\xfe\x00", None, -32700),
+    (b"[" * 5000, None, -32700),
+    (b'[{"jsonrpc": "2.0", "id": 7, "method": "ping"}]', None, -32600),
+    (b'{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": [1]}', 7, -32600),
+    (b'{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {}}', 7, -32602),
+    (b'{"jsonrpc": "2.0", "id": 7, "method": "frobnicate"}', 7, -32601),
+]
+
+
+async def test_whoever_says_what_is_no_message_gets_an_answer_and_the_server_lives_on(
+    tmp_path: Path,
+) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_machine(tmp_path, "desk") as desk, open_line(desk.home) as line:
+            for said, asker, code in NO_MESSAGES:
+                await line.say(said)
+                answer = await line.hear()
+                assert answer["id"] == asker, (said, answer)
+                assert cast("dict[str, object]", answer["error"])["code"] == code
+            # What asks nothing gets no answer.
+            for said in (b"", b" \r", b'{"jsonrpc": "2.0", "id": 99, "result": {}}'):
+                await line.say(said)
+            unknown = {"jsonrpc": "2.0", "method": "notifications/cancelled"}
+            await line.say(json.dumps({**unknown, "params": {"requestId": 12_345}}).encode())
+            arguments = {"command": "echo alive"}
+            done = await line.ask("tools/call", name="loopsy_execute", arguments=arguments)
+            assert '"stdout": "alive' in json.dumps(done)
+
+
+async def test_half_an_emoji_is_taken_for_a_character_that_is_unknown(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_machine(tmp_path, "desk") as desk, open_line(desk.home) as line:
+            arguments = {"key": "k", "value": "whole \U0001f600, half \ud83d"}
+            await line.ask("tools/call", name="loopsy_context_set", arguments=arguments)
+            entry = await desk.client.context.get("k")
+            assert entry is not None
+            assert entry.value == "whole \U0001f600, half \ufffd"
+
+
+async def test_hundreds_of_calls_at_once_are_all_answered(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_two_machines(tmp_path) as (desk, _), open_agent(desk.home) as agent:
+            answers: list[bool] = []
+
+            async def ask(number: int) -> None:
+                result = await agent.call("execute", command=f"echo {number}", peer="kai")
+                answers.append(result.is_error)
+                if result.is_error:
+                    assert "try again when one has ended" in text_of(result)
+
+            async with trio.open_nursery() as nursery:
+                for number in range(300):
+                    nursery.start_soon(ask, number)
+            assert len(answers) == 300
+            assert not all(answers)
+
+
+async def test_every_call_that_waits_can_be_cancelled_and_takes_nothing_along(
+    tmp_path: Path,
+) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_two_machines(tmp_path) as (desk, _), open_agent(desk.home) as agent:
+            await agent.data("session_start", command="exec cat", name="s")
+            task = await agent.data("task_add", body="x", peer="kai")
+            waiting: list[tuple[str, dict[str, object]]] = [
+                ("session_wait", {"session": "s", "pattern": "never"}),
+                ("check_inbox", {"wait": 60}),
+                ("task_claim", {"wait": 60}),
+                ("task_list", {"id": task["id"], "wait": 60, "peer": "kai"}),
+                ("context_get", {"key": "never", "wait": 60}),
+                ("execute", {"command": "sleep 1000", "timeout": 60}),
+            ]
+            for tool, arguments in waiting:
+                with trio.move_on_after(1) as patience:
+                    await agent.call(tool, **arguments)
+                assert patience.cancelled_caught, tool
+            assert (await agent.data("execute", command="echo alive"))["stdout"] == "alive\n"
+            await agent.data("task_add", body="y")
+            claimed = await agent.data("task_claim", wait=20)
+            assert cast("dict[str, object]", claimed["task"])["body"] == "y"
+
+
+async def test_a_daemon_that_is_killed_costs_the_calls_that_wait_and_no_more(
+    tmp_path: Path,
+) -> None:
+    home = home_of(tmp_path, "desk")
+    with trio.fail_after(PATIENCE):
+        async with open_agent(home) as agent:
+            pid = await start_daemon(home)
+            await agent.data("session_start", command="exec cat", name="s")
+            await agent.data("context_set", key="k", value="kept")
+            complaints: list[str] = []
+
+            async def wait(tool: str, **arguments: object) -> None:
+                complaints.append(await agent.complaint(tool, **arguments))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(wait, "check_inbox", wait=50))
+                nursery.start_soon(partial(wait, "task_claim", wait=50))
+                nursery.start_soon(partial(wait, "context_get", key="never", wait=50))
+                nursery.start_soon(partial(wait, "session_wait", session="s", pattern="never"))
+                await trio.sleep(2)  # on their way to the node, and waiting there
+                os.kill(pid, signal.SIGKILL)
+                await trio.to_thread.run_sync(os.waitpid, pid, 0)
+            assert len(complaints) == 4
+            assert not [said for said in complaints if "bug in Loopsy" in said], complaints
+            assert "`loopsy start`" in await agent.complaint("list_peers")
+            async with running_node(home):
+                assert (await agent.data("context_get", key="k"))["value"] == "kept"
+                await agent.data("session_write", session="s", text="hello\n")
+                waited = await agent.data("session_wait", session="s", pattern="hello", after="0")
+                assert waited["why"] == "matched"
