@@ -139,6 +139,8 @@ def view(screen: Screen) -> View:
     pages: dict[int, list[list[Row]]] = {}
     history: dict[int, list[list[Row]]] = {}
     into: list[list[Row]] = []
+    prompts: dict[int, list[int]] = {}
+    said: list[int] = []
     at = 10
     while at < len(data):
         tag, size, _ = struct.unpack_from("<HII", data, at)
@@ -150,23 +152,32 @@ def view(screen: Screen) -> View:
         elif tag == 2:
             cursors[part[0]], more = _screen(part)
             state |= {f"{name} of screen {part[0]}": value for name, value in more.items()}
-            into = pages.setdefault(part[0], [])
+            into, said = pages.setdefault(part[0], []), prompts.setdefault(part[0], [])
         elif tag == 4:
-            into = history.setdefault(part[0], [])
+            into, said = history.setdefault(part[0], []), []
         elif tag == 3:
-            into.append(_page(part))
+            found, marks = _page(part)
+            into.append(found)
+            said += marks
         elif tag == 7:
             state["unfinished"] = part
     rows = {
         key: [row for page in (*history[key][::-1], *pages[key]) for row in page] for key in pages
     }
-    if state["shape is default"]:
-        del state[f"shape of screen {shows}"]
+    count = state["rows"]
+    assert isinstance(count, int)
+    if any(prompts[0][-count:]):
+        state["prompts"] = prompts[0][-count:]  # on the alternate screen they make no difference
     other = rows.get(1 - shows, [])
+    if other:
+        state["place behind"] = cursors[1 - shows][:2]
     if not shows:
-        state.pop("shape of screen 1", None)
+        # It takes the cursor over from the primary screen whenever it shows.
+        for name in ("shape", "next letters"):
+            state.pop(f"{name} of screen 1", None)
         if not any(cells for _, cells in other):
             other = []
+            state.pop("place behind", None)
     return _as_a_picture_has_it(
         cursors[shows], rows[shows], other, {k: v for k, v in state.items() if v}, letter
     )
@@ -177,7 +188,8 @@ def _as_a_picture_has_it(
 ) -> View:
     """Put a blank where a cursor waits to wrap and there is no letter: nothing else makes it wait.
 
-    Letters are printed for that, so that it cannot be chosen which one REP repeats.
+    Where tabs led away from there, it is put behind the edge. Letters are printed for that, so that
+    it cannot be chosen which one REP repeats.
     """
     cols, rows = state["cols"], state["rows"]
     assert isinstance(cols, int)
@@ -187,15 +199,20 @@ def _as_a_picture_has_it(
         return View(cursor, here, other, state, known)
     y = len(here) - rows + cursor.y
     wraps, cells = here[y]
-    padded = [*cells, *[GAP] * (cursor.x + 1 - len(cells))]
-    under = padded[cursor.x]
-    nothing = under.letters == "" and under.width != 0
-    if nothing or under.letters == " ":
-        style = under.style if under.letters else bytes(4) * bool(under.style) + under.style
-        padded[cursor.x] = Cell(" ", 1, style, link=under.link)
-    # Printed once more, its link may have become another.
-    first = cursor.x - (under.width == 0)
-    padded[first] = padded[first]._replace(same_link=False)
+    padded = [*cells, *[GAP] * (cols - len(cells))]
+    right = state["right"]
+    assert isinstance(right, int)
+    nothing = False
+    for x in {cursor.x} if cursor.x in (right, cols - 1) else {cursor.x, right, cols - 1}:
+        under = padded[x]
+        empty = under.letters == "" and under.width != 0
+        nothing |= empty
+        if empty or under.letters == " ":
+            style = under.style if under.letters else bytes(4) * bool(under.style) + under.style
+            padded[x] = Cell(" ", 1, style, link=under.link)
+        # Printed once more, its link may have become another.
+        first = x - (under.width == 0)
+        padded[first] = padded[first]._replace(same_link=False)
     here = [*here[:y], (wraps, tuple(padded)), *here[y + 1 :]]
     return View(cursor, here, other, state, None, nothing)
 
@@ -251,6 +268,8 @@ def _screen(part: bytes) -> tuple[Cursor, dict[str, object]]:
         "protection": protection == 1,
         # From the top of the stack down; it goes round.
         "keyboard": bytes(keyboard[(top - below) % 8] for below in range(8)).rstrip(b"\0"),
+        # Whether they belong to a prompt or to what is typed behind it makes no difference.
+        "next letters": (bool(flags >> 2 & 3), flags >> 4 & 1) if flags >> 2 & 3 else None,
         "saved cursor": None if saved == HOME else saved,
     }
 
@@ -278,7 +297,8 @@ def _text(part: bytes, at: int) -> tuple[bytes, int]:
     return part[at + 4 : at + 4 + size], at + 4 + size
 
 
-def _page(part: bytes) -> list[Row]:
+def _page(part: bytes) -> tuple[list[Row], list[int]]:
+    """Return the rows, and what a shell says of each."""
     _, count, style_count, link_count, *_ = PAGE.unpack_from(part)
     at = PAGE.size
     styles = {0: PLAIN}
@@ -306,13 +326,14 @@ def _page(part: bytes) -> list[Row]:
         more[y, x] = part[at : at + 4 * letters].decode("utf-32-le")
         at += 4 * letters
     assert at == len(part)
-    return [
+    rows = [
         (
             bool(flags & 1),
             _row([(word, more.get((y, x), "")) for x, word in enumerate(row)], styles, links),
         )
         for y, (flags, row) in enumerate(packed)
     ]
+    return rows, [flags >> 2 & 3 for flags, _ in packed]
 
 
 def _row(
