@@ -7,7 +7,7 @@ the emulator's interface for cells tells (`grid`) must be the same: a test sees 
 from __future__ import annotations
 
 import struct
-from itertools import zip_longest
+from itertools import chain, pairwise, zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import attrs
@@ -138,9 +138,10 @@ def view(screen: Screen) -> View:
     cursors: dict[int, Cursor] = {}
     pages: dict[int, list[list[Row]]] = {}
     history: dict[int, list[list[Row]]] = {}
+    old_flags: dict[int, list[list[int]]] = {}
     into: list[list[Row]] = []
-    prompts: dict[int, list[int]] = {}
-    said: list[int] = []
+    flags: dict[int, list[list[int]]] = {}
+    flags_into: list[list[int]] = []
     at = 10
     while at < len(data):
         tag, size, _ = struct.unpack_from("<HII", data, at)
@@ -152,32 +153,33 @@ def view(screen: Screen) -> View:
         elif tag == 2:
             cursors[part[0]], more = _screen(part)
             state |= {f"{name} of screen {part[0]}": value for name, value in more.items()}
-            into, said = pages.setdefault(part[0], []), prompts.setdefault(part[0], [])
+            into, flags_into = pages.setdefault(part[0], []), flags.setdefault(part[0], [])
         elif tag == 4:
-            into, said = history.setdefault(part[0], []), []
+            into, flags_into = history.setdefault(part[0], []), old_flags.setdefault(part[0], [])
         elif tag == 3:
-            found, marks = _page(part)
+            found, found_flags = _page(part)
             into.append(found)
-            said += marks
+            flags_into.append(found_flags)
         elif tag == 7:
             state["unfinished"] = part
-    rows = {
-        key: [row for page in (*history[key][::-1], *pages[key]) for row in page] for key in pages
-    }
-    count = state["rows"]
-    assert isinstance(count, int)
-    if any(prompts[0][-count:]):
-        state["prompts"] = prompts[0][-count:]  # on the alternate screen they make no difference
+    rows = {key: list(chain(*history[key][::-1], *pages[key])) for key in pages}
+    visible = state["rows"]
+    assert isinstance(visible, int)
+    for key in pages:
+        each = list(chain(*old_flags[key][::-1], *flags[key]))
+        state |= {
+            f"{name} of screen {key}": value for name, value in _of_rows(each, visible).items()
+        }
     other = rows.get(1 - shows, [])
-    if other:
-        state["place behind"] = cursors[1 - shows][:2]
+    state.pop("prompts of screen 1", None)  # there they make no difference
     if not shows:
         # It takes the cursor over from the primary screen whenever it shows.
         for name in ("shape", "next letters"):
             state.pop(f"{name} of screen 1", None)
         if not any(cells for _, cells in other):
             other = []
-            state.pop("place behind", None)
+    if other:
+        state["place behind"] = cursors[1 - shows][:2]
     return _as_a_picture_has_it(
         cursors[shows], rows[shows], other, {k: v for k, v in state.items() if v}, letter
     )
@@ -298,7 +300,7 @@ def _text(part: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _page(part: bytes) -> tuple[list[Row], list[int]]:
-    """Return the rows, and what a shell says of each."""
+    """Return the rows, and their flags."""
     _, count, style_count, link_count, *_ = PAGE.unpack_from(part)
     at = PAGE.size
     styles = {0: PLAIN}
@@ -333,7 +335,22 @@ def _page(part: bytes) -> tuple[list[Row], list[int]]:
         )
         for y, (flags, row) in enumerate(packed)
     ]
-    return rows, [flags >> 2 & 3 for flags, _ in packed]
+    return rows, [flags for flags, _ in packed]
+
+
+def _of_rows(flags: list[int], visible: int) -> dict[str, object]:
+    """Return what rows have beside cells and wraps, from the flags of all: by number, from below.
+
+    What a shell says of rows is lost when they leave the screen.
+    """
+    count = len(flags)
+    prompts = [(count - y, each >> 2 & 3) for y, each in enumerate(flags) if each >> 2 & 3]
+    return {
+        "prompts": [(above, kind) for above, kind in prompts if above <= visible],
+        "wraps that lead nowhere": [
+            count - y for y, (one, two) in enumerate(pairwise(flags)) if one & 1 and not two & 2
+        ],
+    }
 
 
 def _row(
