@@ -101,7 +101,8 @@ def _unseen(snapshot: Snapshot, size: tuple[int, int]) -> str:
     if fixed.pointer != _USUAL_POINTER:
         name: str = ffi.typeof("GhosttyMouseShape").elements[fixed.pointer]
         out.append(f"\x1b]22;{name.removeprefix(_POINTER).lower().replace('_', '-')}\x1b\\")
-    out.append(mode_bytes(fixed.modes & mode_bit("?1048"), fixed.modes))
+    if not any(side and side.saved for side in snapshot.sides):
+        out.append(_saving(fixed))
     if _keeps_shape(snapshot):
         chosen, usual = (
             shape_cursor(snapshot.primary, fixed, usual=each) for each in (False, True)
@@ -152,12 +153,19 @@ def _side(side: Side, fixed: Fixed, drawn: str | bytes | None) -> list[str | byt
     """Draw a screen, from the top left corner of an empty one, and all that belongs to it alone."""
     before, after = save_cursor(side, fixed.rows)
     drawn = draw_content(side.pages, fixed.rows) if drawn is None else drawn
+    if side.saved:
+        before = _saving(fixed) + before
     out: list[str | bytes] = [before, drawn, mark_prompts(side, fixed.rows), after]
     out.append(protection(side))
     for number, flags in enumerate(side.keyboard):
         if number or flags:
             out.append(f"\x1b[>{flags}u" if number else f"\x1b[={flags};1u")
     return out
+
+
+def _saving(fixed: Fixed) -> str:
+    """Return what sets the mode that saves the cursor (?1048), if it is set."""
+    return mode_bytes(fixed.modes & mode_bit("?1048"), fixed.modes)
 
 
 def _is_used(side: Side) -> bool:

@@ -422,6 +422,14 @@ def test_lines_reflow_after_a_picture_as_they_would_have(before: bytes) -> None:
         assert differences(view(original), view(copy)) == []
 
 
+def test_a_cursor_saved_by_a_mode_on_one_screen_is_not_saved_on_the_other() -> None:
+    original = shown(FULL + b"x\x1b[?47h\x1b[?1048h")
+    copy = shown(original.picture())
+    for screen in (original, copy):
+        screen.resize(30, ROWS)
+    assert differences(view(original), view(copy)) == []
+
+
 @pytest.mark.parametrize("mode", [b"47", b"1047", b"1049"])
 def test_rows_are_taken_from_both_screens_as_they_would_have_been(mode: bytes) -> None:
     enter, leave = b"\x1b[?" + mode + b"h", b"\x1b[?" + mode + b"l"
