@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from .page import Page
     from .snapshot import Side, Snapshot
 
-__all__ = ["LastLetter", "last_letter", "letter_at", "open_link", "printed_last", "repeat_letter", "unlinked"]
+__all__ = [
+    "LastLetter",
+    "last_letter",
+    "letter_at",
+    "open_link",
+    "printed_last",
+    "repeat_letter",
+    "unlinked",
+]
 
 
 @attrs.frozen
@@ -145,11 +153,14 @@ def _visible(side: Side, rows: int) -> Iterator[tuple[Page, int, bool]]:
 
 def _free(page: Page, y: int, size: int, first: int) -> tuple[int, Look] | None:
     """Return a column from `first` on where so many are empty, and their look."""
-    column = 0
+    column = x = 0
+    gap: Look | None = None
     for width, _, face in (*runs_of(page, y), (page.cols, "", Face(gap=True))):
-        x = max(column, first)
+        if gap is None or face.look.background != gap.background:
+            x = max(column, first)
+        gap = face.look if face.gap else None
         column += width
         # Behind the last column the cursor would wait to wrap.
-        if face.gap and x + size <= min(column, page.cols - 1):
-            return x, face.look
+        if gap and x + size <= min(column, page.cols - 1):
+            return x, gap
     return None

@@ -13,7 +13,7 @@ from .bulk import drawn_rows
 from .cells import CUT, HALF
 from .easy import blocks
 from .looks import NO_LINK
-from .page import WRAPS, Face
+from .page import CONTINUED, WRAPS, Face
 from .rows import draw, runs_of, whole
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _GAP: Final = Face(gap=True)
 _LEFT_ERASED: Final = "\x1b[1K"
 """Erases up to the cursor. Of all ways to erase only this one does not end the wrap of a row."""
 _WIDE: Final = "漢"
+_INSERTED: Final = "\x1b[L"
+"""An inserted row continues no other, and takes nothing from the wrap of the one above."""
 
 
 def draw_content(pages: Sequence[Page], rows: int, formatted: Formatted | None = None) -> str:
@@ -60,6 +62,10 @@ class _Row:
     @property
     def wraps(self) -> bool:
         return bool(self.page.flags[self.y] & WRAPS)
+
+    @property
+    def continued(self) -> bool:
+        return bool(self.page.flags[self.y] & CONTINUED)
 
     @property
     def first_link(self) -> Link | None:
@@ -134,16 +140,17 @@ def _seam(above: _Row, below: _Row) -> str:
     last, end = above.page.cell(above.y, cols - 1)
     _, begin = below.page.cell(below.y, 0)
     # A new row is filled with the background of what wraps into it.
-    if not (begin.gap or begin.look.background):
+    if below.continued and not (begin.gap or begin.look.background):
         wide = cols > 1 and below.page.cell(below.y, 1)[0] == HALF
         if (wide and end.look == begin.look) if last == CUT else not end.gap:
             return ""
+    inserted = "" if below.continued else _INSERTED
     if not end.gap and last != CUT:
-        return f"x\r{_LEFT_ERASED}"
+        return f"x\r{_LEFT_ERASED}{inserted}"
     # A wide letter does not fit into the last column, and leaves it empty. The column is marked
     # as left out for as long as that letter is there.
     letter = _cut_letter(end) + ("" if last == CUT else "\rx")
-    return f"\x1b[{cols}G{letter}\x1b[{cols}G{_LEFT_ERASED}\r" if cols > 1 else "\r\n"
+    return f"\x1b[{cols}G{letter}\x1b[{cols}G{_LEFT_ERASED}\r{inserted}"
 
 
 def _cut_letter(face: Face) -> str:

@@ -15,6 +15,8 @@ from .rows import columns_of, draw, whole
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from .page import Page
+    from .rows import Run
     from .snapshot import Fixed, Side, Snapshot
 
 __all__ = ["TAB_EVERY", "USUAL_SHAPE", "place_cursor", "save_cursor", "shape_cursor"]
@@ -95,18 +97,14 @@ def place_cursor(snapshot: Snapshot, side: Side) -> str:
 def _wait_to_wrap(snapshot: Snapshot, side: Side, *, beyond: bool) -> str:
     """Print a letter at an edge, for nothing else makes the next one wrap, and go to the cursor."""
     fixed, cursor = snapshot.fixed, side.cursor
-    edge = cursor.x if fixed.wraps_behind(cursor.x) else fixed.edge
     page, y = side.visible(fixed.rows)[cursor.y]
-    x, run = letter_at(page, y, edge)
-    if run and x + run[0] != edge + 1:
-        run = None
+    edge, x, run = _edge(page, y, fixed, cursor.x)
     if beyond or run is None or run[2].link:
         # Nothing may be printed there, or a link would become two.
         if _as_saved(side, fixed):
             return "\x1b8"
         if not beyond and _may_wait_elsewhere(snapshot):
-            return _wait_elsewhere(snapshot, edge)
-    out = _move(edge if run is None else x, cursor.y, fixed)
+            return _wait_elsewhere(snapshot)
     link = cursor.link
     if run is None:
         # The letter that was there is gone, scrolled away: a blank takes its place.
@@ -115,10 +113,28 @@ def _wait_to_wrap(snapshot: Snapshot, side: Side, *, beyond: bool) -> str:
         if link and run[2].link == link:
             run = unlinked(run)
             link = None
-        letter = whole(draw([run], x + run[0], x))
+        letter = whole(draw([run], edge + 1, x))
     if link:
         letter = f"{NO_LINK}{letter}{link.opening}"
-    return _move(cursor.x, cursor.y, fixed) + _back_from(edge, cursor.x, snapshot.tabs, out + letter)
+    letter = _move(x, cursor.y, fixed) + letter
+    if not fixed.wraps_behind(edge):
+        return f"\x1b[?69h\x1b[1;{edge + 1}s{letter}\x1b[?69l"  # it waits where a margin was
+    return _move(cursor.x, cursor.y, fixed) + _back_from(edge, cursor.x, snapshot.tabs, letter)
+
+
+def _edge(page: Page, y: int, fixed: Fixed, x: int) -> tuple[int, int, Run | None]:
+    """Return an edge at or right of column `x`, if possible one with a letter.
+
+    Return also where the letter begins, and the letter, or else the edge and None.
+    """
+    edges = sorted(edge for edge in {fixed.right, fixed.edge} if edge >= x)
+    if x > 0 and not fixed.modes & mode_bit("?69"):
+        edges.append(x)  # it can be made one
+    for edge in edges:
+        start, run = letter_at(page, y, edge)
+        if run and start + run[0] == edge + 1:
+            return edge, start, run
+    return edges[0], edges[0], None
 
 
 def _may_wait_elsewhere(snapshot: Snapshot) -> bool:
@@ -127,21 +143,23 @@ def _may_wait_elsewhere(snapshot: Snapshot) -> bool:
     return (
         fixed.active == 0
         and not fixed.modes & mode_bit("?47")
-        # It would be closed.
-        and here.cursor.link is None
+        # It is closed there, and opened again it is another one, unless it has a name.
+        and (here.cursor.link is None or here.cursor.link.name != b"")
         and fixed.top <= here.cursor.y <= fixed.bottom
         and (fixed.left, fixed.right) == (0, fixed.cols - 1)
         and not (other and any(any(page.rows) for page in other.pages))
     )
 
 
-def _wait_elsewhere(snapshot: Snapshot, edge: int) -> str:
+def _wait_elsewhere(snapshot: Snapshot) -> str:
     """Do the same on the alternate screen, which takes the cursor over and gives it back."""
     fixed, cursor = snapshot.fixed, snapshot.primary.cursor
     letter = printed_last(snapshot) or " "
-    there = _move(edge + 1 - columns_of(letter), cursor.y, fixed)
-    waits = _back_from(edge, cursor.x, snapshot.tabs, f"{there}{letter}\x1b[{fixed.rows}S")
-    return f"\x1b[?47h{_move(cursor.x, cursor.y, fixed)}{waits}\x1b[?47l"
+    there = _move(fixed.edge + 1 - columns_of(letter), cursor.y, fixed)
+    scrolled = f"{there}{letter}\x1b[{fixed.rows}S"
+    waits = _back_from(fixed.edge, cursor.x, snapshot.tabs, scrolled)
+    link = cursor.link.opening if cursor.link else ""
+    return f"\x1b[?47h{_move(cursor.x, cursor.y, fixed)}{waits}\x1b[?47l{link}"
 
 
 def _back_from(edge: int, x: int, tabs: Collection[int], letter: str) -> str:

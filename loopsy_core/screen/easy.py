@@ -135,5 +135,5 @@ def _correct(kinds: bytearray, start: int, page: Page, following: Page | None) -
         ):
             # A new row is filled with the background of what wraps into it.
             below, z = (page, y + 1) if y + 1 < len(page.rows) else (following, 0)
-            if not (below and below.coloured and below.first_style(z) in below.coloured):
+            if below and below.flags[z] & CONTINUED and below.first_style(z) not in below.coloured:
                 kinds[start + y] = _COSTLY

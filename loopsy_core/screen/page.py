@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -191,9 +191,15 @@ class Page:
         for _ in range(count):
             y, x, letters = _CLUSTER.unpack_from(data, at)
             at += _CLUSTER.size
-            self.clusters.setdefault(y, {})[x] = data[at : at + 4 * letters].decode("utf-32-le")
-            at += 4 * letters
+            after = at + 4 * letters
+            self.clusters.setdefault(y, {})[x] = _read_letters(data[at:after])
+            at = after
         return at
+
+
+@lru_cache(maxsize=4096)
+def _read_letters(raw: bytes) -> str:
+    return raw.decode("utf-32-le")
 
 
 def read_link(data: bytes, at: int) -> tuple[Link, int]:

@@ -99,7 +99,7 @@ def draw(runs: Iterable[Run], cols: int, column: int = 0, *, as_picture: bool = 
             pen = face.look.sgr
             out.append(pen or "\x1b[m")
         if as_picture and face.clustered:
-            out.append(_cluster(width, text, face, column if column < cols else None))
+            out.append(_cluster(width, text, column if column < cols else None))
         else:
             out.append(text)
     if pen:
@@ -127,7 +127,12 @@ def whole(output: str) -> str:
 
 def needs_clustering(width: int, text: str, face: Face) -> bool:
     """Whether the letters of a run share a cell only where clusters of them do (mode 2027)."""
-    return face.clustered and (
+    return face.clustered and _only_clustered(width, text)
+
+
+@lru_cache(maxsize=4096)
+def _only_clustered(width: int, text: str) -> bool:
+    return (
         columns_of(text[0]) != width
         or any(columns_of(letter) for letter in text[1:])
         or ((width == 2 or text[0] in _KEYCAPS) and text[1] in _SELECTORS)
@@ -150,11 +155,11 @@ def columns_of(letter: str) -> int:
     return columns
 
 
-def _cluster(width: int, text: str, face: Face, column: int | None) -> str:
+def _cluster(width: int, text: str, column: int | None) -> str:
     """Print a cell of several letters; the next column is given, if it is not the edge."""
     if width == 2 and text[0] == " ":
         return _PRINT_WIDE_BLANK + text[1:]
-    if not needs_clustering(width, text, face):
+    if not _only_clustered(width, text):
         return spelled(text)
     # Other terminals may take the letters for more columns, or for fewer.
     there = f"\x1b[{column + 1}G" if column is not None else ""

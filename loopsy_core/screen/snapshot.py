@@ -146,6 +146,9 @@ class Side:
     shape: int
     protection: int
     """The way in which letters were protected last: none, ISO, DEC."""
+    next_is: int
+    """What the shell says of the letters that come next: output, input, prompt (2 bits), and
+    whether input ends with the line."""
     keyboard: tuple[int, ...]
     """Kitty's flags from the bottom of their stack to its top; more than eight where it went round
     and what stands above the top still counts."""
@@ -302,6 +305,7 @@ def _read_side(data: bytes, at: int, pages: list[_Record]) -> Side:
         saved=saved,
         shape=screen.shape,
         protection=screen.protection,
+        next_is=screen.flags >> 2 & 7,
         keyboard=(*above, *screen.keyboard[: top + 1]),
         key=tuple((page.end - page.start, page.check) for page in pages),
         data=data,

@@ -38,19 +38,23 @@ function view(terminal) {
       look.bg >> 26,
     ].join(),
     charset: core._charsetService.glevel,
+    drawing: core._charsetService._charsets.map((set) => (set ? Object.keys(set).length : 0)).join(),
+    mouse: `${core.coreMouseService.activeProtocol} ${core.coreMouseService.activeEncoding}`,
   };
   for (const name of ["normal", "alt"]) {
     const buffer = core.buffers[name];
     state[`${name} region`] = `${buffer.scrollTop}-${buffer.scrollBottom}`;
     state[`${name} cursor`] = `${buffer.x},${buffer.y}`;
     state[`${name} scrolled`] = buffer.ybase;
+    state[`${name} saved cursor`] = `${buffer.savedX},${buffer.savedY}`;
     // A stop in the first column stops nothing.
     state[`${name} tabs`] = Object.keys(buffer.tabs).filter((x) => x > 0 && buffer.tabs[x]).join();
   }
   // Nothing is kept of an alternate screen that is not shown.
   if (state.active === "normal") for (const key in state) if (key.startsWith("alt ")) delete state[key];
-  const rows = { normal: rowsOf(terminal.buffer.normal, terminal.cols) };
-  if (state.active === "alternate") rows.alternate = rowsOf(terminal.buffer.alternate, terminal.cols);
+  const links = core._oscLinkService;
+  const rows = { normal: rowsOf(terminal.buffer.normal, terminal.cols, links) };
+  if (state.active === "alternate") rows.alternate = rowsOf(terminal.buffer.alternate, terminal.cols, links);
   return { state, rows };
 }
 
@@ -59,7 +63,7 @@ const FLAGS = ["Bold", "Italic", "Dim", "Underline", "Blink", "Inverse", "Invisi
 const SEEN_ON_BLANKS = /Underline|Inverse|Strikethrough|Overline|link/;
 
 /** Each row as the cells of one look, one after another. */
-function rowsOf(buffer, cols) {
+function rowsOf(buffer, cols, links) {
   const rows = [];
   let cell;
   for (let y = 0; y < buffer.length; y++) {
@@ -68,7 +72,7 @@ function rowsOf(buffer, cols) {
     let before = null;
     for (let x = 0; x < cols; x++) {
       cell = line.getCell(x, cell);
-      const look = lookOf(cell);
+      const look = lookOf(cell, links);
       if (look !== before) runs.push(`<${look}>`);
       before = look;
       // A cell that nothing was written to looks as one with a space.
@@ -79,11 +83,11 @@ function rowsOf(buffer, cols) {
   return rows;
 }
 
-function lookOf(cell) {
+function lookOf(cell, links) {
   const flags = FLAGS.filter((flag) => cell[`is${flag}`]());
   const { underlineStyle, underlineColor, urlId } = cell.hasExtendedAttrs() ? cell.extended : {};
   if (cell.isUnderline() && underlineStyle) flags.push(`line${underlineStyle}:${underlineColor & 0x3ffffff}`);
-  if (urlId) flags.push("link");
+  if (urlId) flags.push(`link ${links.getLinkData(urlId)?.uri}`);
   if (cell.getChars().trim() === "" && !flags.some((flag) => SEEN_ON_BLANKS.test(flag))) {
     // Half of a wide letter that was printed over keeps a colour in xterm.js, and not on the host.
     return palette(cell.getBgColorMode(), cell.getBgColor()).join();

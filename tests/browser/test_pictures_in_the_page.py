@@ -31,11 +31,11 @@ RECORDINGS: Final = Path(__file__).parent / "recordings"
 COMPARE: Final = Path(__file__).with_name("compare.js").read_text()
 STATIC: Final = Path(__file__).parents[2] / "loopsy_relay" / "static"
 ORIGIN: Final = "http://page.test"
-CUTS: Final = 4
+CUTS: Final = 6
 LAST_OF_TWO_PLANES: Final = 0x1FFFF
 """Beyond are rare ideographs, all of one width, and nothing."""
 
-REWRITTEN: Final = frozenset({"shell", "tmux"})
+REWRITTEN: Final = frozenset({"shell", "tmux", "wide"})
 """Recordings that print over wrapped lines. A line feed onto a row ends its wrap in xterm.js and
 not on the host; that matters to copying and to another width, not to what is seen."""
 

@@ -7,7 +7,7 @@ the emulator's interface for cells tells (`grid`) must be the same: a test sees 
 from __future__ import annotations
 
 import struct
-from itertools import zip_longest
+from itertools import chain, pairwise, zip_longest
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import attrs
@@ -138,7 +138,10 @@ def view(screen: Screen) -> View:
     cursors: dict[int, Cursor] = {}
     pages: dict[int, list[list[Row]]] = {}
     history: dict[int, list[list[Row]]] = {}
+    old_flags: dict[int, list[list[int]]] = {}
     into: list[list[Row]] = []
+    flags: dict[int, list[list[int]]] = {}
+    flags_into: list[list[int]] = []
     at = 10
     while at < len(data):
         tag, size, _ = struct.unpack_from("<HII", data, at)
@@ -150,23 +153,33 @@ def view(screen: Screen) -> View:
         elif tag == 2:
             cursors[part[0]], more = _screen(part)
             state |= {f"{name} of screen {part[0]}": value for name, value in more.items()}
-            into = pages.setdefault(part[0], [])
+            into, flags_into = pages.setdefault(part[0], []), flags.setdefault(part[0], [])
         elif tag == 4:
-            into = history.setdefault(part[0], [])
+            into, flags_into = history.setdefault(part[0], []), old_flags.setdefault(part[0], [])
         elif tag == 3:
-            into.append(_page(part))
+            found, found_flags = _page(part)
+            into.append(found)
+            flags_into.append(found_flags)
         elif tag == 7:
             state["unfinished"] = part
-    rows = {
-        key: [row for page in (*history[key][::-1], *pages[key]) for row in page] for key in pages
-    }
-    if state["shape is default"]:
-        del state[f"shape of screen {shows}"]
+    rows = {key: list(chain(*history[key][::-1], *pages[key])) for key in pages}
+    visible = state["rows"]
+    assert isinstance(visible, int)
+    for key in pages:
+        each = list(chain(*old_flags[key][::-1], *flags[key]))
+        state |= {
+            f"{name} of screen {key}": value for name, value in _of_rows(each, visible).items()
+        }
     other = rows.get(1 - shows, [])
+    state.pop("prompts of screen 1", None)  # there they make no difference
     if not shows:
-        state.pop("shape of screen 1", None)
+        # It takes the cursor over from the primary screen whenever it shows.
+        for name in ("shape", "next letters"):
+            state.pop(f"{name} of screen 1", None)
         if not any(cells for _, cells in other):
             other = []
+    if other:
+        state["place behind"] = cursors[1 - shows][:2]
     return _as_a_picture_has_it(
         cursors[shows], rows[shows], other, {k: v for k, v in state.items() if v}, letter
     )
@@ -177,7 +190,8 @@ def _as_a_picture_has_it(
 ) -> View:
     """Put a blank where a cursor waits to wrap and there is no letter: nothing else makes it wait.
 
-    Letters are printed for that, so that it cannot be chosen which one REP repeats.
+    Where tabs led away from there, it is put behind the edge. Letters are printed for that, so that
+    it cannot be chosen which one REP repeats.
     """
     cols, rows = state["cols"], state["rows"]
     assert isinstance(cols, int)
@@ -187,15 +201,20 @@ def _as_a_picture_has_it(
         return View(cursor, here, other, state, known)
     y = len(here) - rows + cursor.y
     wraps, cells = here[y]
-    padded = [*cells, *[GAP] * (cursor.x + 1 - len(cells))]
-    under = padded[cursor.x]
-    nothing = under.letters == "" and under.width != 0
-    if nothing or under.letters == " ":
-        style = under.style if under.letters else bytes(4) * bool(under.style) + under.style
-        padded[cursor.x] = Cell(" ", 1, style, link=under.link)
-    # Printed once more, its link may have become another.
-    first = cursor.x - (under.width == 0)
-    padded[first] = padded[first]._replace(same_link=False)
+    padded = [*cells, *[GAP] * (cols - len(cells))]
+    right = state["right"]
+    assert isinstance(right, int)
+    nothing = False
+    for x in {cursor.x} if cursor.x in (right, cols - 1) else {cursor.x, right, cols - 1}:
+        under = padded[x]
+        empty = under.letters == "" and under.width != 0
+        nothing |= empty
+        if empty or under.letters == " ":
+            style = under.style if under.letters else bytes(4) * bool(under.style) + under.style
+            padded[x] = Cell(" ", 1, style, link=under.link)
+        # Printed once more, its link may have become another.
+        first = x - (under.width == 0)
+        padded[first] = padded[first]._replace(same_link=False)
     here = [*here[:y], (wraps, tuple(padded)), *here[y + 1 :]]
     return View(cursor, here, other, state, None, nothing)
 
@@ -251,6 +270,8 @@ def _screen(part: bytes) -> tuple[Cursor, dict[str, object]]:
         "protection": protection == 1,
         # From the top of the stack down; it goes round.
         "keyboard": bytes(keyboard[(top - below) % 8] for below in range(8)).rstrip(b"\0"),
+        # Whether they belong to a prompt or to what is typed behind it makes no difference.
+        "next letters": (bool(flags >> 2 & 3), flags >> 4 & 1) if flags >> 2 & 3 else None,
         "saved cursor": None if saved == HOME else saved,
     }
 
@@ -278,7 +299,8 @@ def _text(part: bytes, at: int) -> tuple[bytes, int]:
     return part[at + 4 : at + 4 + size], at + 4 + size
 
 
-def _page(part: bytes) -> list[Row]:
+def _page(part: bytes) -> tuple[list[Row], list[int]]:
+    """Return the rows, and their flags."""
     _, count, style_count, link_count, *_ = PAGE.unpack_from(part)
     at = PAGE.size
     styles = {0: PLAIN}
@@ -306,13 +328,29 @@ def _page(part: bytes) -> list[Row]:
         more[y, x] = part[at : at + 4 * letters].decode("utf-32-le")
         at += 4 * letters
     assert at == len(part)
-    return [
+    rows = [
         (
             bool(flags & 1),
             _row([(word, more.get((y, x), "")) for x, word in enumerate(row)], styles, links),
         )
         for y, (flags, row) in enumerate(packed)
     ]
+    return rows, [flags for flags, _ in packed]
+
+
+def _of_rows(flags: list[int], visible: int) -> dict[str, object]:
+    """Return what rows have beside cells and wraps, from the flags of all: by number, from below.
+
+    What a shell says of rows is lost when they leave the screen.
+    """
+    count = len(flags)
+    prompts = [(count - y, each >> 2 & 3) for y, each in enumerate(flags) if each >> 2 & 3]
+    return {
+        "prompts": [(above, kind) for above, kind in prompts if above <= visible],
+        "wraps that lead nowhere": [
+            count - y for y, (one, two) in enumerate(pairwise(flags)) if one & 1 and not two & 2
+        ],
+    }
 
 
 def _row(

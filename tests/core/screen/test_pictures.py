@@ -7,6 +7,7 @@ easily got wrong.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -23,8 +24,10 @@ from tests.core.screen.printing import (
     anything,
     log,
     programs,
+    resized,
     screens,
     shell,
+    sizes,
     steps,
     words,
 )
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 COLS: Final = 12
 ROWS: Final = 5
 cuts = st.integers(0, 10_000)
+_REPEATED: Final = re.compile(rb"(?:^|\x1b\[)[0-9]*b")
 
 
 def fresh(cols: int = COLS, rows: int = ROWS) -> Screen:
@@ -58,21 +62,23 @@ def check(
     after: bytes = b"",
     size: tuple[int, int] = (COLS, ROWS),
     then: tuple[int, int] | None = None,
-    sizes: Sequence[int] = (1 << 20,),
+    steps: Sequence[int] = (1 << 20,),
 ) -> None:
     """Draw `before`, resized to `then`, on a fresh screen: the same, also once `after` followed."""
     original = fresh(*size)
-    feed(original, before, sizes)
+    feed(original, before, steps)
     if then is not None:
         original.resize(*then)
     copy = fresh(*(then or size))
-    feed(copy, original.picture(), sizes)
+    feed(copy, original.picture(), steps)
     at = view(original)
     assert differences(at, view(copy)) == []
-    # Where it waits to wrap over nothing a picture puts a blank, which stays there.
+    # Where it waits to wrap over nothing a picture may put a blank, which stays there.
     if not at.waits_over_nothing:
-        feed(original, after, sizes)
-        feed(copy, after, sizes)
+        if at.letter is None:
+            after = _REPEATED.sub(b"", after)
+        feed(original, after, steps)
+        feed(copy, after, steps)
         found = differences(view(original), view(copy))
         if at.letter is None:
             found = [line for line in found if not line.startswith("letter")]
@@ -92,9 +98,9 @@ def cut_in_two(whole: bytes, seed: int) -> tuple[bytes, bytes]:
 @pytest.mark.parametrize("program", programs)
 def test_a_picture_and_what_follows_equal_the_whole(program: str) -> None:
     @bounded(200)
-    @given(programs[program], cuts, steps)
-    def holds(whole: bytes, cut: int, sizes: Sequence[int]) -> None:
-        check(*cut_in_two(whole, cut), sizes=sizes)
+    @given(programs[program], cuts, steps, sizes)
+    def holds(whole: bytes, cut: int, steps: Sequence[int], size: tuple[int, int]) -> None:
+        check(*cut_in_two(whole, cut), size, steps=steps)
 
     holds()
 
@@ -121,6 +127,27 @@ def test_a_resized_terminal_is_drawn_in_its_new_size(
     check(before, after, then=(cols, rows))
 
 
+@bounded(200)
+@given(resized, anything, sizes)
+def test_a_terminal_that_is_resized_again_and_again_is_drawn_as_it_is(
+    before: list[tuple[bytes, tuple[int, int]]], after: bytes, size: tuple[int, int]
+) -> None:
+    original = fresh(*size)
+    for output, size in before:
+        original.feed(output)
+        original.resize(*size)
+    copy = shown(original.picture(), *size)
+    at = view(original)
+    # Where the cursor is behind a screen that saved it, its place is taken from what was saved.
+    found = [line for line in differences(at, view(copy)) if not line.startswith("place behind")]
+    assert found == []
+    if not at.waits_over_nothing and at.letter is not None:
+        for screen in (original, copy):
+            screen.feed(after)
+        found = differences(view(original), view(copy))
+    assert [line for line in found if not line.startswith("place behind")] == []
+
+
 line = st.lists(words, max_size=8).map(b"".join)
 many_lines = st.lists(
     st.tuples(
@@ -144,7 +171,7 @@ def test_a_long_scrollback_is_drawn_again(
 @bounded(100)
 @given(many_lines, anything)
 def test_rows_are_the_same_whoever_draws_them(lines: bytes, more: bytes) -> None:
-    screen = shown(lines + more + b"\x18", 20, 6)
+    screen = shown(lines + more + b"\x18\r", 20, 6)
     emulator = screen._emulator  # noqa: SLF001
     data = emulator.snapshot()
     assert data
@@ -199,7 +226,7 @@ def lines(count: int, of: bytes = b"line") -> bytes:
 
 FULL: Final = b"x" * COLS
 
-CASES: Final = {
+CASES: Final[dict[str, tuple[str | bytes, str | bytes]]] = {
     "a cleared screen below scrollback": (lines(30) + b"\x1b[H\x1b[2J", b"$ "),
     "a prompt on a cleared screen": (lines(30) + b"\x1b[H\x1b[2J$ ", b"ls\r\n"),
     "a screen erased from its middle": (lines(30) + b"\x1b[2;1H\x1b[J", b"x"),
@@ -240,6 +267,32 @@ CASES: Final = {
     "colours of a line without text": (b"\x1b[41m\x1b[K\x1b[0m", b"x"),
     "colours of lines scrolled in without text": (b"\x1b[41m" + b"\r\n" * 8, b"x"),
     "gaps between words": (b"a\tb\r\n\x1b[7ma\x1b[3Cb\x1b[m" + b"\r\n" * 8, b"x"),
+    "a wide letter that the cursor stands on": ("x漢\x1b[2G".encode(), b"y"),
+    "a wide letter whose second half the cursor stands on": ("x漢\b".encode(), b"y"),
+    "a wide letter that the cursor stands behind": ("漢\x1b[3;3H漢".encode(), "\u0301y".encode()),
+    "a full line that ends with a wide letter": ("x" * 10 + "漢", "\u0301y"),
+    "a full line that ends with a wide letter, gone back into": ("x" * 10 + "漢\b", "y"),
+    "a full line that ends with a letter and a mark": ("x" * 11 + "e\u0301", "\u0301y"),
+    "the place that was too small for a wide letter": ("x" * 11 + "漢\x1b[A\x1b[12G", "y"),
+    "letters inserted before a wide letter at the end": ("x" * 10 + "漢\x1b[H\x1b[@", "y\x1b[P"),
+    "letters taken away before a wide letter at the end": ("x" * 10 + "漢\x1b[H\x1b[P", "y\x1b[@"),
+    "a letter over half of a wide one": ("漢字\x1b[2Gx\x1b[3Gy", "z"),
+    "waiting to wrap, gone back to a tab stop": (FULL + b"\x1b[Z", b"y"),
+    "waiting to wrap, gone back to the first column": (FULL + b"\x1b[9Z", b"y"),
+    "waiting to wrap where a tab stop was": (
+        b"\x1b[5G\x1bH\r" + FULL + b"\x1b[2Z\x1b[0g",
+        b"y",
+    ),
+    "waiting to wrap within margins, gone back to a tab stop": (
+        b"\x1b[?69h\x1b[2;11s" + FULL + b"\x1b[Z",
+        b"y",
+    ),
+    "waiting to wrap over a link": (b"\x1b]8;;http://a\x07" + FULL + b"\x1b]8;;\x07", b"y"),
+    "waiting to wrap, saved within margins": (
+        b"\x1b[?69h\x1b[1;4s" + b"x" * 4 + b"\x1b7\x1b[H\x1b[2J\x1b[?69l",
+        b"\x1b8y",
+    ),
+    "the repeated letter at the end of a full line": (FULL, b"\x1b[3b"),
     "the repeated letter": (b"abc", b"\x1b[3b"),
     "the repeated letter, elsewhere": (b"abc\x1b[3;3H", b"\x1b[3b"),
     "a repeated line": (b"\x1b(0qq", b"\x1b[3b"),
@@ -249,12 +302,29 @@ CASES: Final = {
     "a command cut within": (b"a\x1b]0;ti", b"tle\x07b"),
     "a saved cursor": (b"\x1b[3;4H\x1b[31m\x1b7\x1b[1;1H\x1b[m", b"\x1b8x"),
     "a saved cursor that waits to wrap": (FULL + b"\x1b7\x1b[H\x1b[2J", b"\x1b8x"),
+    "a saved cursor with its origin, character set and style": (
+        b"\x1b[2;4r\x1b[?6h\x1b(0\x1b[31m\x1b[2;3H\x1b7\x1b[m\x1b(B\x1b[?6l\x1b[H",
+        b"\x1b8qq",
+    ),
+    "cursors saved on both screens": (
+        b"\x1b[31m\x1b[2;3H\x1b7\x1b[?47h\x1b[32m\x1b[4;5H\x1b7\x1b[H\x1b[m",
+        b"\x1b8a\x1b[?47l\x1b8b",
+    ),
     "a saved cursor behind the other screen": (b"a\x1b7\r\nb\x1b[?1049h\x1b[?1049l", b"\x1b8x"),
     "the cursor in margins that are its origin": (b"\x1b[2;4r\x1b[?6h", b"x"),
     "the cursor beyond margins that are its origin": (b"\x1b[?6h\x1b7\x1b[3r\x1b8", b"x"),
     "margins at the sides": (b"abcdefghijkl\x1b[?69h\x1b[3;6s\x1b[2;4H", b"uvwxyz"),
     "a single shift (SS2)": (b"\x1b*0\x1bN", b"qq"),
+    "a single shift (SS3)": (b"\x1b+0\x1bO", b"qq"),
     "a shape of the cursor": (b"\x1b[5 q", b"\x1b[?12l"),
+    "a shape of the cursor from before the usual one behind it": (
+        b"\x1b[5 q\x1b[?1049h\x1b[0 q\x1b[?1049l",
+        b"\x1b[?1047h",
+    ),
+    "keyboard flags of both screens": (
+        b"\x1b[>1u\x1b[>3u\x1b[?1049h\x1b[>5u\x1b[=2;2u",
+        b"\x1b[<u\x1b[?1049l\x1b[<u",
+    ),
     "keyboard flags below the topmost": (b"\x1b[>1u\x1b[>5u", b"\x1b[<u"),
     "a stack of keyboard flags that went round": (
         b"".join(b"\x1b[>%du" % n for n in range(12)),
@@ -272,6 +342,12 @@ CASES: Final = {
         b"\x1b[?25l\x1b[?25s\x1b[?25h\x1b[?2004h\x1b[?2004s\x1b[?2004l",
         b"\x1b[?25;2004r",
     ),
+    "the saved mode that a width may be chosen": (b"\x1b[?40h\x1b[?40s", b"\x1b[?40r"),
+    "colours of the palette and the usual ones": (
+        b"\x1b]4;1;#123456;200;rgb:01/02/03\x07\x1b]10;#111111\x07\x1b]11;#222222\x07"
+        b"\x1b]12;#333333\x07",
+        b"\x1b]104;1\x07\x1b]111\x07",
+    ),
     "modes that changed behind the other screen": (
         b"\x1b[?1h\x1b[?25l\x1b[?2004h\x1b[2;4r$ \x1b[?1049h\x1b[?1l\x1b[?25h\x1b[?2004l\x1b[r",
         b"x\x1b[?1049ly",
@@ -281,6 +357,17 @@ CASES: Final = {
         b"\x1b[?1049ly",
     ),
     "scrollback behind the other screen": (lines(30) + b"\x1b[?1049hx", b"\x1b[?1049ly"),
+    "rows inserted below a wrapped one": (FULL * 2 + b"\x1b[2H\x1b[L", b"x"),
+    "a prompt at the bottom, which clearing scrolls away": (
+        b"\r\n" * 4 + b"\x1b]133;A\x07$ \x1b]133;B\x07ls",
+        b"\x1b[H\x1b[2J",
+    ),
+    "a prompt of two rows": (b"\x1b]133;A\x07$ \x1b]133;B\x07a\r\nb", b"\r\n" * 3 + b"\x1b[2J"),
+    "what is typed to the end of the line": (b"\x1b]133;I\x07ls", b"\r\n" * 4 + b"out\x1b[2J"),
+    "a prompt behind the other screen": (
+        b"\r\n" * 4 + b"\x1b]133;A\x07$ \x1b]133;B\x07vi\x1b[?1049h~\r\n~",
+        b"\x1b[?1049l\x1b[H\x1b[2J",
+    ),
     "the other screen, while it is left (47)": (b"a\x1b[?47hb\x1b[?47l", b"\x1b[?47hc"),
     "a way onto the other screen with a zero before it": (b"a\x1b[?01049hb", b"\x1b[?1049lc"),
     "a way onto the other screen by restoring modes": (
@@ -304,7 +391,60 @@ CASES: Final = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_picture_has(name: str) -> None:
-    check(*CASES[name])
+    before, after = (text.encode() if isinstance(text, str) else text for text in CASES[name])
+    check(before, after)
+
+
+@pytest.mark.parametrize("then", [b"", b"\x1b[Z", b"\x1b[5C"])
+def test_a_cursor_waits_to_wrap_over_nothing_as_it_did(then: bytes) -> None:
+    """No blank is left where there is none, for the other screen is free to print to."""
+    original = shown(FULL + b"\x1b[S" + then)
+    copy = shown(original.picture())
+    assert grid(copy) == grid(original) == [[("", 1, False, b"")] * COLS] * ROWS
+    for screen in (original, copy):
+        screen.feed(b"y")
+    assert copy.lines == original.lines
+    assert copy.cursor == original.cursor
+    assert differences(view(original), view(copy)) == []
+
+
+def test_the_lower_of_two_rows_wraps_onto_itself() -> None:
+    check(b"\x1b[?69h\x1b[1;2s\x1b[2;12Hab", b"c", (COLS, 2))
+
+
+@pytest.mark.parametrize("before", [b"\x1b[2H\x1b[L", b"\x1b[2H\x1b[M", b"\x1b[2;4r\x1b[T", b""])
+def test_lines_reflow_after_a_picture_as_they_would_have(before: bytes) -> None:
+    original = shown(FULL + b"xyz\r\nnext" + before)
+    copy = shown(original.picture())
+    for size in ((7, 5), (20, 5), (COLS, 3)):
+        for screen in (original, copy):
+            screen.resize(*size)
+        assert differences(view(original), view(copy)) == []
+
+
+def test_a_cursor_saved_by_a_mode_on_one_screen_is_not_saved_on_the_other() -> None:
+    original = shown(FULL + b"x\x1b[?47h\x1b[?1048h")
+    copy = shown(original.picture())
+    for screen in (original, copy):
+        screen.resize(30, ROWS)
+    assert differences(view(original), view(copy)) == []
+
+
+@pytest.mark.parametrize("mode", [b"47", b"1047", b"1049"])
+def test_rows_are_taken_from_both_screens_as_they_would_have_been(mode: bytes) -> None:
+    enter, leave = b"\x1b[?" + mode + b"h", b"\x1b[?" + mode + b"l"
+    for out in (
+        b"shell\r\n$ " + enter + b"\x1b[2;3Hvim",
+        b"$ " + enter + b"vi" + leave + b"a\r\nb",
+    ):
+        original = shown(out)
+        copy = shown(original.picture())
+        for screen in (original, copy):
+            screen.resize(9, 2)
+        assert differences(view(original), view(copy)) == []
+        for screen in (original, copy):
+            screen.feed(leave + b"x" + enter + b"y")
+        assert differences(view(original), view(copy)) == []
 
 
 def test_lines_that_wrap_into_another_background_are_drawn_where_nothing_scrolls() -> None:
