@@ -54,7 +54,8 @@ class Jobs:
         self._surroundings = surroundings
         self._nursery = nursery
         self._jobs: dict[str, Job] = {}
-        self._busy: set[str] = set()  # ids of those that run, or whose output is still to be read
+        # Those that run, or whose output is still to be read, and whose they are.
+        self._busy: dict[str, str | None] = {}
         self._ended: deque[trio.Event] = deque()  # set, one is forgotten
         self._leaving = False
 
@@ -106,9 +107,11 @@ class Jobs:
         request = decode(asked.params, RunJob)
         if self._leaving:
             raise Gone("the node is leaving")
-        if self.running >= self._settings.max_concurrent:
+        # Counted apart, so that no contact can keep the machine's own user from running anything.
+        running = sum((each is None) == (owner is None) for each in self._busy.values())
+        if running >= self._settings.max_concurrent:
             raise Busy(
-                f"{self.running} jobs run on this machine already, as many as its"
+                f"{running} jobs run on this machine already, as many as its"
                 " execution.maxConcurrent allows; try again when one has ended"
             )
         command = find_command(request, self._surroundings)
@@ -120,7 +123,7 @@ class Jobs:
             request.timeout or self._settings.default_timeout,
             stdin=request.stdin,
         )
-        self._busy.add(job.id)
+        self._busy[job.id] = owner
         try:
             await self._nursery.start(self._live, job)
         except BaseException:
@@ -137,7 +140,7 @@ class Jobs:
             with contained(_log, f"job {job.id}"):
                 await job.run()
             await job.wait_done()
-            self._busy.discard(job.id)
+            self._busy.pop(job.id, None)
             forgotten = trio.Event()
             self._ended.append(forgotten)
             if len(self._ended) > MOST_ENDED:
@@ -145,7 +148,7 @@ class Jobs:
             with trio.move_on_after(PICK_UP):
                 await forgotten.wait()
         finally:
-            self._busy.discard(job.id)
+            self._busy.pop(job.id, None)
             self._jobs.pop(job.id, None)
 
     def _find(self, job_id: str, owner: str | None) -> Job:

@@ -351,7 +351,7 @@ execution:
   # Catches accidents, not attackers: what a contact may do is decided by its grants.
   denylist: [rm, rmdir, format, mkfs, dd, shutdown, reboot]
   allowlist: null       # null for all others; else the only programs that jobs may run: [make, git]
-  maxConcurrent: 10     # jobs at once
+  maxConcurrent: 10     # jobs at once: so many of yours, and so many of all contacts
   defaultTimeout: 5m    # for a job that does not ask for another
 
 transfer:

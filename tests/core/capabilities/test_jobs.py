@@ -304,6 +304,24 @@ async def test_at_most_so_many_run_at_once(tmp_path: Path) -> None:
         assert (await line.client.run(["true"])).exit_code == 0
 
 
+async def test_contacts_keep_one_another_waiting_but_not_the_machines_user(tmp_path: Path) -> None:
+    settings = ExecutionConfig(denylist=(), max_concurrent=1)
+    async with (
+        open_stage(tmp_path, settings) as stage,
+        stage.line("ann") as ann,
+        stage.line("bob") as bob,
+        stage.line() as user,
+        ann.client.start_job(["sleep", "1000"]),
+        user.client.start_job(["sleep", "1000"]) as job,
+    ):
+        for line in (ann, bob, user):
+            with pytest.raises(Busy, match=r"1 jobs run .* try again"):
+                await line.client.run(["true"])
+        await job.cancel()
+        await read_all(job)
+        assert (await user.client.run(["true"])).exit_code == 0
+
+
 async def test_a_job_counts_until_its_output_is_read(tmp_path: Path) -> None:
     settings = ExecutionConfig(denylist=(), max_concurrent=1)
     async with (
