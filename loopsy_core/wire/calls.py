@@ -90,6 +90,7 @@ class Calls:
     def __init__(self, *, opener: bool, most_open: int = MAX_OPEN) -> None:
         """Make the machine of the side that opened the connection, or of the other."""
         self._most_open = most_open
+        self._full = f"{most_open} calls are open already here; try again when one has ended"
         self._next_id = 1 if opener else 2
         self._last_theirs = 0
         self._their_parity = 0 if opener else 1
@@ -108,7 +109,7 @@ class Calls:
         Raises `Busy` when too many are open, and `BadRequest` when it does not fit one message.
         """
         if self._open[True] >= self._most_open:
-            raise Busy(f"{self._most_open} calls are open already on this connection")
+            raise Busy(self._full)
         if self._next_id > 2**31 - 1:
             raise ProtocolViolation("this connection has used up its call ids; reconnect")
         call_id = self._next_id
@@ -241,8 +242,7 @@ class Calls:
         if self._open[False] >= self._most_open:
             if len(self._control) >= MAX_CONTROL:
                 raise ProtocolViolation("calls are opened by the thousand, and no reply is read")
-            reason = f"{self._most_open} calls are open already on this connection"
-            self._control.append(encode(Fault(ask.id, "busy", reason)))
+            self._control.append(encode(Fault(ask.id, "busy", self._full)))
             return None
         self._calls[ask.id] = _Call(ours=False)
         self._open[False] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,8 @@ from tests.world import PATIENCE, Phone, open_phone, open_world
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from loopsy_core.client import SharedContext
 
 
 async def test_a_phone_sends_messages_but_hands_none_over(tmp_path: Path) -> None:
@@ -73,3 +76,30 @@ def write(file: Path, good: Path, damage: str) -> None:
         data[100:4096] = b"\xff" * (4096 - 100)
     file.write_bytes(data)
     file.chmod(0o600)
+
+
+async def fill(context: SharedContext, kept: list[str]) -> None:
+    """Set keys, and note which are kept, until there is no room for more."""
+    while len(kept) < 100:
+        await context.set(f"k{len(kept)}", "v" * 100_000)
+        kept.append(f"k{len(kept)}")
+
+
+async def test_a_full_disk_is_told_and_costs_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world, world.local(await world.node()) as client:
+            context = client.context
+            kept: list[str] = []
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, hard))
+            try:
+                with pytest.raises(Misconfigured, match=r"disk|space"):
+                    await fill(context, kept)
+                with pytest.raises(Misconfigured):
+                    await client.messages.send("local", "x" * 100_000)
+                assert await client.context.get("k0") is not None
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            assert kept
+            assert sorted(info.key for info in await context.list()) == sorted(kept)
+            await context.set("again", "x")
