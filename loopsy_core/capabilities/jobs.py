@@ -117,7 +117,7 @@ class Jobs:
         running = sum((each is None) == (owner is None) for each in self._busy.values())
         if running >= self._settings.max_concurrent:
             raise Busy(
-                f"{running} jobs run on this machine already, as many as its"
+                f"{running} jobs run on the machine already, as many as its"
                 " execution.maxConcurrent allows; try again when one has ended"
             )
         job_id = secrets.token_hex(8)

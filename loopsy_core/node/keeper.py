@@ -83,12 +83,14 @@ class Keeper:
         self._networks = 0
         self._news = Watched(0)
 
-    def problem(self, peer: PeerId) -> str:
+    def problem(self, contact: Contact) -> str:
         """Return why a machine was not reached the last time, in a sentence."""
-        unsuited = self._door.unsuited.get(peer)
+        unsuited = self._door.unsuited.get(contact.id)
         if unsuited is not None:
             return unsuited.message
-        direct, relayed = self._met(peer)
+        direct, relayed = self._met(contact.id)
+        if direct is None and relayed is None and self._may_be_met(contact):
+            return "it is being called"
         said = UNKNOWN if direct is None else direct.message
         return said if relayed is None else f"{said}; by its relay: {relayed.message}"
 
@@ -97,7 +99,13 @@ class Keeper:
         unsuited = self._door.unsuited.get(contact.id)
         if unsuited is not None:
             return mend_of(contact.name, unsuited, None)
-        return mend_of(contact.name, *self._met(contact.id))
+        direct, relayed = self._met(contact.id)
+        if direct is None and relayed is None and self._may_be_met(contact):
+            return "look again in some seconds"
+        return mend_of(contact.name, direct, relayed)
+
+    def _may_be_met(self, contact: Contact) -> bool:
+        return bool(self.addresses(contact) or contact.relay_url)
 
     def _met(self, peer: PeerId) -> tuple[LoopsyError | None, LoopsyError | None]:
         return self._problems.get((peer, "lan")), self._problems.get((peer, "relay"))

@@ -76,7 +76,7 @@ class Machines:
         contact = self._book.find(reference, "machine")
         way = self._ways.best(contact.id)
         if way is None:
-            problem = self._keeper.problem(contact.id)
+            problem = self._keeper.problem(contact)
             raise Gone(f"{contact.name} is not reached: {problem}")
         return way.conversation
 
@@ -233,7 +233,7 @@ class Machines:
             expires_at=contact.expires_at,
             way=None if way is None else way.kind,
             addresses=self._keeper.addresses(contact),
-            problem=self._keeper.problem(contact.id) if way is None else None,
+            problem=self._keeper.problem(contact) if way is None else None,
             version=contact.version,
             round_trip=None if way is None else way.round_trip,
             mend=self._keeper.mend(contact) if way is None else None,

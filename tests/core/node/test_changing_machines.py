@@ -39,7 +39,7 @@ class Nowhere:
     def best(self, _: PeerId) -> None:
         return None
 
-    def problem(self, _: PeerId) -> str:
+    def problem(self, _: Contact) -> str:
         return "it is nowhere"
 
     def mend(self, _: Contact) -> str:
