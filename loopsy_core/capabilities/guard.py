@@ -68,7 +68,9 @@ def main() -> None:
     for line in sys.stdin:
         jobs.hear(line)
     if groups := jobs.groups():
-        sys.stderr.write(f"the node has ended without its jobs, {len(groups)} are ended now\n")
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        said = f"the node has ended without its jobs: ending {len(groups)}"
+        sys.stderr.write(f"{now} guard[{os.getpid()}] WARNING {said}\n")
         end_groups(groups)
 
 

@@ -215,4 +215,4 @@ async def test_no_job_survives_a_node_that_is_killed(tmp_path: Path) -> None:
             await trio.to_thread.run_sync(os.waitpid, node, 0)
         assert len(groups) == 3
         await eventually(lambda: not any(map(alive_in_group, groups)))
-        assert "3 are ended now" in home.node_log.read_text()
+        assert "without its jobs: ending 3" in home.node_log.read_text()
