@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from loopsy_core.errors import Busy, LoopsyError, NotFound
 from loopsy_core.home import parse_duration
 from loopsy_core.wire import (
+    MAX_MESSAGE_TTL,
     AckMessage,
     ContextCurrent,
     ContextSet,
@@ -51,7 +52,8 @@ def send(
     """
     if body == STANDARD_INPUT:
         body = sys.stdin.read()
-    request = SendMessage(to=peer, body=body, type=type, reply_to=reply_to, ttl=parse_duration(ttl))
+    lifetime = parse_duration(ttl, MAX_MESSAGE_TTL)
+    request = SendMessage(to=peer, body=body, type=type, reply_to=reply_to, ttl=lifetime)
     sent = ask(request)
     if json:
         print_json(sent)
@@ -72,7 +74,7 @@ def broadcast(
     """
     if body == STANDARD_INPUT:
         body = sys.stdin.read()
-    lifetime = parse_duration(ttl)
+    lifetime = parse_duration(ttl, MAX_MESSAGE_TTL)
     results: dict[str, Sent | LoopsyError] = {}
     for peer in ask(ListPeers()).peers:
         try:
@@ -117,7 +119,7 @@ def inbox(
         return
     found = _read(f"inbox:{ask(Hello()).name}:")
     if json:
-        print_json(found)
+        print_json([_document(envelope) for envelope in found])
     elif not found:
         say("no message waits")
     for envelope in [] if json else found:
@@ -135,9 +137,9 @@ def ack(message: str, /, *, json: Json = False) -> None:
 
 def outbox(*, json: Json = False) -> None:
     """Show what was sent from here, and how far each message is."""
-    found = _read("outbox:")
+    found = sorted(_read("outbox:"), key=lambda envelope: envelope.ts)
     if json:
-        print_json(found)
+        print_json([_document(envelope) for envelope in found])
     elif not found:
         say("nothing was sent lately")
     else:
@@ -181,10 +183,16 @@ async def _watch(*, as_json: bool) -> None:
     async with open_client() as here, here.messages.watch() as messages:
         async for envelope in messages:
             if as_json:
-                say(msgspec.json.encode(envelope).decode())
+                print_json(_document(envelope))
             else:
                 _print(envelope)
             flush()
+
+
+def _document(envelope: MessageEnvelope) -> dict[str, object]:
+    """Return a message with all its keys; in the context those are left out that say nothing."""
+    fields = msgspec.structs.fields(MessageEnvelope)
+    return {field.encode_name: getattr(envelope, field.name) for field in fields}
 
 
 def _print(envelope: MessageEnvelope) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
+from msgspec.structs import asdict
 
 from loopsy_core.errors import NotFound
 from loopsy_core.home import parse_duration
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["add", "cancel", "claim", "done", "extend", "fail", "list_tasks", "watch"]
 
 STANDARD_INPUT: Final = "-"
+DAY: Final = 86_400.0
+"""Seconds: the longest that a worker has a task without another word, or waits for one."""
 NOTHING: Final = 1
 """The exit code of a claim that found nothing to do."""
 
@@ -70,7 +73,7 @@ def list_tasks(
         tasks += page.tasks
         after = page.next
     if json:
-        print_json(tasks)
+        print_json([asdict(task) for task in tasks])
     elif not tasks:
         say("there is no task")
     else:
@@ -97,12 +100,12 @@ def claim(
     request = ClaimTask(
         kind=kind,
         worker=worker,
-        lease=parse_duration(lease),
-        wait=0.0 if wait is None else parse_duration(wait),
+        lease=parse_duration(lease, DAY),
+        wait=0.0 if wait is None else parse_duration(wait, DAY),
     )
     task = ask(request, to=peer).task
     if json:
-        print_json(task)
+        print_json(task and asdict(task))
     elif task is None:
         say("there is nothing to do")
     else:
@@ -153,7 +156,9 @@ def extend(
     json: Json = False,
 ) -> None:
     """Say that a claimed task is still being worked on."""
-    request = ExtendTask(id=task, attempt=attempt, lease=parse_duration(lease), progress=progress)
+    request = ExtendTask(
+        id=task, attempt=attempt, lease=parse_duration(lease, DAY), progress=progress
+    )
     _tell(ask(request, to=peer), "is yours for longer", json=json)
 
 
@@ -202,7 +207,7 @@ def _task_of(change: ContextChange) -> Task | None:
 
 def _show(task: Task, *, as_json: bool) -> None:
     if as_json:
-        print_json(task)
+        print_json(asdict(task))
     else:
         more = task.progress if task.state == "running" else task.result or task.error
         told = f": {fit(clean(more), 200)}" if more else ""
@@ -216,7 +221,7 @@ def _text(text: str) -> str:
 
 def _tell(task: Task, what: str, *, json: bool) -> None:
     if json:
-        print_json(task)
+        print_json(asdict(task))
     else:
         say(f"task {clean(task.id)} {clean(what)}")
 

@@ -18,6 +18,7 @@ from tests.world import end_holder
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+MESSAGE_KEYS = {"from", "to", "ts", "id", "type", "body", "reply_to", "state", "error"}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COUNT = 3
 
@@ -111,6 +112,7 @@ def test_a_message_is_sent_read_acknowledged_and_answered(fleet: Fleet) -> None:
     watching.send_signal(signal.SIGINT)
     assert watching.wait(PATIENCE) == 130
     [first] = fleet.json(2, "message", "inbox")
+    assert set(first) == MESSAGE_KEYS
     assert (first["from"], first["body"], first["id"]) == ("fleet-1", "- hello", message_id)
     assert fleet.json(2, "message", "inbox") == [first], "looking consumes nothing"
     fleet.on(2, "message", "ack", message_id)
@@ -118,7 +120,9 @@ def test_a_message_is_sent_read_acknowledged_and_answered(fleet: Fleet) -> None:
     answer = wait_for_inbox(fleet, 1)
     assert (answer["reply_to"], answer["type"]) == (message_id, "response")
     fleet.on(1, "message", "ack", str(answer["id"]))
-    states = {each["id"]: each["state"] for each in fleet.json(1, "message", "outbox")}
+    outbox = fleet.json(1, "message", "outbox")
+    assert all(set(each) == MESSAGE_KEYS for each in outbox)
+    states = {each["id"]: each["state"] for each in outbox}
     assert states[message_id] == "read"
 
 
@@ -152,7 +156,7 @@ def wait_for_inbox(fleet: Fleet, number: int) -> dict[str, object]:
         (["message", "send", "fleet-2", "x", "--ttl", "abc"], 2, "abc"),
         (["message", "send", "fleet-2", "x", "--ttl", "-5"], 2, "5"),
         (["message", "send", "fleet-2", "x", "--ttl", "36500d"], 2, "36500d"),
-        (["message", "send", "fleet-2", "x", "--ttl", "40d"], 2, "ttl"),
+        (["message", "send", "fleet-2", "x", "--ttl", "40d"], 2, "30d at most"),
         (["message", "ack", "1-nobody-0000"], 5, "has come here"),
         (["task", "done", "00000099-aaaa", "1"], 5, "no task '00000099-aaaa'"),
         (["task", "claim", "--lease", "0s"], 2, "0s"),
@@ -176,6 +180,9 @@ def test_a_task_is_added_claimed_and_finished_from_another_machine(fleet: Fleet)
     claim = ("task", "claim", "--kind", "by-hand", "--peer", "fleet-2")
     task = cast("dict[str, object]", fleet.json(1, *claim))
     assert task["body"] == "build it"
+    [listed] = fleet.json(1, "task", "list", "--peer", "fleet-2")
+    added = cast("dict[str, object]", fleet.json(1, "task", "add", "local", "x"))
+    assert set(task) == set(listed) == set(added), "the same keys, whatever there is to say"
     assert fleet.on(3, *claim, exit_code=1).strip() == "there is nothing to do"
     done = ("task", "done", str(task["id"]), "1", "built", "--peer", "fleet-2")
     fleet.on(1, *done)
