@@ -126,6 +126,7 @@ class Story:
         for machine in self.network.machines:
             to = self.network.machines[1 - self.network.machines.index(machine)]
             sent, arrived = self.sent[machine.name], to.arrived()
+            assert machine.counted() == machine.to_be_counted()
             assert arrived == [each for each in sent if each in set(arrived)], "once, in order"
             for message_id in sent:
                 state = machine.state(message_id)
