@@ -137,12 +137,14 @@ def broadcast(key: str, value: Value, /, *, ttl: Ttl = None, json: Json = False)
 async def _watch(prefix: str, peer: str | None, *, as_json: bool) -> None:
     from loopsy_core.client import open_client
 
+    from .watching import watch_on
+
+    def tell(change: ContextChange) -> None:
+        _print_change(change, as_json=as_json)
+        flush()
+
     async with open_client() as here:
-        there = here if peer is None else here.peer(peer)
-        async with there.context.watch(prefix) as changes:
-            async for change in changes:
-                _print_change(change, as_json=as_json)
-                flush()
+        await watch_on(here if peer is None else here.peer(peer), prefix, tell)
 
 
 def _print_change(change: ContextChange, *, as_json: bool) -> None:

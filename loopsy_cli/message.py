@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -30,6 +30,9 @@ from loopsy_core.wire import (
 from .ask import ask
 from .options import Json, Option
 from .show import age, clean, fit, flush, print_json, say, table
+
+if TYPE_CHECKING:
+    from loopsy_core.client import ContextChange
 
 __all__ = ["ack", "broadcast", "inbox", "outbox", "send"]
 
@@ -178,15 +181,23 @@ class _AllToldError(Exception):
 
 
 async def _watch(*, as_json: bool) -> None:
-    from loopsy_core.client import open_client
+    from loopsy_core.client import ContextEntry, open_client
 
-    async with open_client() as here, here.messages.watch() as messages:
-        async for envelope in messages:
-            if as_json:
-                print_json(_document(envelope))
-            else:
-                _print(envelope)
-            flush()
+    from .watching import watch_on
+
+    def tell(change: ContextChange) -> None:
+        entry = change if isinstance(change, ContextEntry) else None
+        envelope = None if entry is None else decode_message_envelope(entry.value)
+        if envelope is None:
+            return
+        if as_json:
+            print_json(_document(envelope))
+        else:
+            _print(envelope)
+        flush()
+
+    async with open_client() as here:
+        await watch_on(here, f"inbox:{(await here.ask(Hello())).name}:", tell)
 
 
 def _document(envelope: MessageEnvelope) -> dict[str, object]:

@@ -15,6 +15,7 @@ from loopsy_core.wire import (
     AddTask,
     CancelTask,
     ClaimTask,
+    ContextDeleted,
     ExtendTask,
     FailTask,
     FinishTask,
@@ -36,6 +37,7 @@ __all__ = ["add", "cancel", "claim", "done", "extend", "fail", "list_tasks", "wa
 STANDARD_INPUT: Final = "-"
 DAY: Final = 86_400.0
 """Seconds: the longest that a worker has a task without another word, or waits for one."""
+OPEN: Final = ("pending", "running")
 NOTHING: Final = 1
 """The exit code of a claim that found nothing to do."""
 
@@ -179,30 +181,28 @@ def watch(task: str = "", /, *, peer: Peer = None, json: Json = False) -> int:
 
 async def _watch(task_id: str, peer: str | None, *, as_json: bool) -> int:
     from loopsy_core.client import ContextEntry, open_client
-    from loopsy_core.wire import ContextCurrent
+
+    from .watching import watch_on
 
     prefix = f"task:{task_id}"
+    seen = False
+
+    def tell(change: ContextChange) -> int | None:
+        nonlocal seen
+        if isinstance(change, ContextEntry):
+            task = decode_task(change.value)
+            if task is None or task_id not in ("", task.id):
+                return None
+            seen = True
+            _show(task, as_json=as_json)
+            return int(task.state != "done") if task_id and task.state not in OPEN else None
+        gone = change.key == prefix if isinstance(change, ContextDeleted) else not seen
+        if task_id and gone:
+            raise NotFound(f"there is no task {task_id!r}")
+        return None
+
     async with open_client() as here:
-        there = here if peer is None else here.peer(peer)
-        seen = False
-        async with there.context.watch(prefix) as changes:
-            async for change in changes:
-                if isinstance(change, ContextCurrent) and task_id and not seen:
-                    raise NotFound(f"there is no task {task_id!r}")
-                task = _task_of(change)
-                if task is None or not isinstance(change, ContextEntry):
-                    continue
-                seen = True
-                _show(task, as_json=as_json)
-                if task.id == task_id and task.state not in ("pending", "running"):
-                    return 0 if task.state == "done" else 1
-    return 1
-
-
-def _task_of(change: ContextChange) -> Task | None:
-    from loopsy_core.client import ContextEntry
-
-    return decode_task(change.value) if isinstance(change, ContextEntry) else None
+        return await watch_on(here if peer is None else here.peer(peer), prefix, tell)
 
 
 def _show(task: Task, *, as_json: bool) -> None:
