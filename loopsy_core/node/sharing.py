@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar, Final
+
+import trio
 
 from loopsy_core.capabilities import open_shared
 from loopsy_core.errors import LoopsyError, Misconfigured, Refused
@@ -174,6 +176,7 @@ async def open_sharing(
     When that is damaged the node does without: it keeps its sessions, and says what is wrong to
     whoever asks. It never begins anew with an empty one in its place.
     """
+    await _warn_of_nothing(path)
     async with AsyncExitStack() as stack:
         try:
             shared: Shared | LoopsyError = await stack.enter_async_context(
@@ -183,3 +186,10 @@ async def open_sharing(
             _log.error("context, messages and tasks are out of order: %s", error)
             shared = error
         yield Sharing(shared)
+
+
+async def _warn_of_nothing(path: Path) -> None:
+    """Say when a database has lost all that it had: SQLite takes an empty file for a new one."""
+    with suppress(FileNotFoundError):
+        if (await trio.Path(path).stat()).st_size == 0:
+            _log.warning("%s was empty: context, messages and tasks begin anew", path)
