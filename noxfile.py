@@ -90,6 +90,14 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def kills(session: nox.Session) -> None:
+    """Kill nodes 100 times while context, messages and tasks are written; it takes some minutes."""
+    install(session, "tests", "-e", ".")
+    test = "tests/end_to_end/test_killed_while_writing.py"
+    session.run("pytest", "-o", "faulthandler_timeout=0", test, env={"LOOPSY_KILLS": "100"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure. Each bench/*.py prints JSON lines; this shows them as one table."""
     install(session, "tests", "-e", ".")

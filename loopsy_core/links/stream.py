@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import trio
 
-from loopsy_core.errors import BadRequest, Gone, LoopsyError, error_from_code
+from loopsy_core.errors import BadRequest, Gone, LoopsyError
 from loopsy_core.wire import (
     CHUNK,
     WINDOW,
@@ -28,6 +28,7 @@ from loopsy_core.wire import (
     cost,
     decode,
     encode,
+    read_fault,
 )
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class Call(Stream):
                 self._answer = message.result
                 self._finish(None)
             case Fault():
-                self._finish(error_from_code(message.code, message.message, _details(message)))
+                self._finish(read_fault(message))
             case _:
                 self._hear_piece(message)
 
@@ -272,14 +273,6 @@ class Call(Stream):
         """Take the end of the connection."""
         if not self._said_all:
             self._finish(error)
-
-
-def _details(fault: Fault) -> dict[str, str | int] | None:
-    """Return what a Fault tells programs, None where that is nothing we understand."""
-    try:
-        return decode(fault.details, dict[str, str | int])
-    except LoopsyError:
-        return None
 
 
 class Asked(Stream):

@@ -1,6 +1,6 @@
 """Nodes that are killed while context, messages and tasks are written: what was acknowledged stays.
 
-`LOOPSY_KILLS=100 pytest tests/end_to_end/test_killed_while_writing.py` kills as often as that.
+`nox -s kills` kills a hundred times.
 """
 
 from __future__ import annotations
