@@ -61,6 +61,8 @@ class Said:
 
     text: str
     data: Mapping[str, Json]
+    failed: bool = False
+    """Whether it is of something that went wrong, though there is more to say than that."""
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,7 +89,8 @@ def read_arguments(kind: type[Tool], arguments: Mapping[str, object] | None) -> 
     except msgspec.ValidationError as error:
         known = ", ".join(kind.__struct_fields__)
         what = str(error).replace("`$.", "`").replace("Object ", "the call ")
-        raise BadRequest(f"{kind.tool}: {what}. Its arguments are: {known}") from None
+        takes = f"Its arguments are: {known}" if known else "It takes none"
+        raise BadRequest(f"{kind.tool}: {what}. {takes}") from None
 
 
 def schema_of(kind: type[Tool]) -> dict[str, Json]:

@@ -122,7 +122,8 @@ class Execute(Tool, frozen=True, kw_only=True):
         if stderr:
             parts += ["--- stderr", stderr.rstrip("\n")]
         text = "\n".join([*parts, f"[{state}]"])
-        return Said(text, {**facts, "stdout": stdout, "stderr": stderr, **out, **err})
+        data = {**facts, "stdout": stdout, "stderr": stderr, **out, **err}
+        return Said(text, data, failed=job.error is not None)
 
     def _new(self, job: Job, stream: OutputName, most: int) -> tuple[str, dict[str, Json]]:
         """Return what the agent was not told of yet, and what of that is left out."""
