@@ -30,12 +30,6 @@ NO_JSON: Final = -32700
 NO_REQUEST: Final = -32600
 """Codes of JSON-RPC 2.0, section 5.1."""
 
-_NO_ID: Final = types.JSONRPCError(
-    jsonrpc="2.0",
-    id=None,
-    error=types.ErrorData(code=NO_REQUEST, message="a request has an id, a whole number or a text"),
-)
-
 
 class Heard:
     """The messages of a stream, with halves of characters mended; what is none gets an answer."""
@@ -75,7 +69,8 @@ class Heard:
             if isinstance(heard, SessionMessage):
                 if not _is_asked_by_nobody(heard):
                     return heard
-                await self._writing.send(SessionMessage(_NO_ID))
+                needed = "a request needs an id, a whole number or a text"
+                await self._writing.send(SessionMessage(_error(None, NO_REQUEST, needed)))
                 continue
             if not isinstance(heard, ValidationError):
                 return heard
@@ -151,5 +146,9 @@ def _complaint(said: object, error: ValidationError) -> types.JSONRPCError:
         what = error.errors()[0]
         where = ".".join(map(str, what["loc"][1:])) or "message"
         code, message = NO_REQUEST, f"this is no request: {what['msg']} ({where})"
+    return _error(asker, code, message)
+
+
+def _error(asker: int | str | None, code: int, message: str) -> types.JSONRPCError:
     problem = types.ErrorData(code=code, message=message)
     return types.JSONRPCError(jsonrpc="2.0", id=asker, error=problem)

@@ -173,7 +173,7 @@ class Jobs:
         cwd: str | None,
         env: Mapping[str, str] | None,
         stdin: bytes | None,
-        limit: float | None,
+        limit: float,
     ) -> Job:
         """Run `argv` there and return once it runs; cancelled before that, it does not run."""
         opening = place.client.start_job(

@@ -32,8 +32,8 @@ NAME: Final = "loopsy"
 WITHOUT_A_WORD: Final = 60
 """Seconds for which we may be silent in a call to OpenCode, which by default are five."""
 LONGEST_CALL: Final = 3660
-"""Seconds that a call by Codex or Gemini may take, by default 60 and 600, whatever we say meanwhile;
-our tools wait up to an hour, and a call that is given up ends the command that it ran."""
+"""Seconds that a call by Codex or Gemini may take, by default 60 and 600, whatever we say of it
+meanwhile; our tools wait up to an hour, and a call that is given up ends what it ran."""
 PATIENCE: Final = 60.0
 """Seconds for an agent's own command."""
 

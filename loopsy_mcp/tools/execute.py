@@ -24,9 +24,11 @@ Command: TypeAlias = Annotated[
     str | list[str], msgspec.Meta(description="Shell line, or exact argv as a list")
 ]
 Limit: TypeAlias = Annotated[
-    float,
-    msgspec.Meta(gt=0, le=2_592_000, description="Time limit; default: that machine's, 5 min"),
+    float, msgspec.Meta(gt=0, le=2_592_000, description="Seconds until it is ended")
 ]
+LIMIT: Final = 3600.0
+"""Not what the settings say for whoever names none: that is five minutes, in the middle of many a
+build, and the agent, which can end what hangs, would have been told that it may wait an hour."""
 MOST_TEXT: Final = 20_000
 """Characters of output that one call returns unless it is told otherwise."""
 
@@ -43,7 +45,7 @@ class Execute(Tool, frozen=True, kw_only=True):
     programs that ask questions or outlive this conversation use loopsy_session_start.
     Waits up to `timeout`; if it still runs then, you get a `job` id: call again with `job` to wait
     on and get what is new, with `job` and `cancel` to end it. A long output lacks its middle: read
-    any part with `job`, `stream` and `offset` (bytes).
+    any part with `job`, `stream` and `offset` (bytes; the first 64 KiB and last 2 MiB are kept).
     """
 
     tool: ClassVar[str] = "loopsy_execute"
@@ -56,7 +58,7 @@ class Execute(Tool, frozen=True, kw_only=True):
     env: dict[str, str] | None = None
     stdin: str | None = None
     timeout: Annotated[Seconds, msgspec.Meta(description="Seconds to wait")] = PATIENCE
-    kill_after: Limit | None = None
+    kill_after: Limit = LIMIT
     cancel: bool = False
     stream: Literal["stdout", "stderr"] = "stdout"
     offset: Annotated[int, msgspec.Meta(ge=0)] | None = None

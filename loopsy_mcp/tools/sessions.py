@@ -51,7 +51,9 @@ class SessionStart(Tool, frozen=True, kw_only=True):
     args: (
         Annotated[list[str], msgspec.Meta(description="The agent's, such as its prompt")] | None
     ) = None
-    auto_approve: Annotated[bool, msgspec.Meta(description="The agent asks nobody")] = False
+    auto_approve: Annotated[bool, msgspec.Meta(description="The agent asks for no approval")] = (
+        False
+    )
     name: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     peer: MachineName | None = None
     cwd: str | None = None
