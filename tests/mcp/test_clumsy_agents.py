@@ -72,6 +72,7 @@ async def test_arguments_of_any_size_and_depth_are_answered(tmp_path: Path) -> N
                 ("execute", {"command": "true", "env": nested(200)}, "`env`"),
                 ("session_start", {"command": "cat", "name": "a\0b"}, "printable"),
                 ("transfer_file", {"peer": "x", "paths": "a"}, "`paths`"),
+                ("execute", {"command": "true", "peer": "kai"}, "none is paired"),
             ):
                 said = await line.call(tool, **arguments)
                 assert '"isError": true' in said, said[:1000]
