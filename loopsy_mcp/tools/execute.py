@@ -9,7 +9,7 @@ import trio
 
 from loopsy_core.errors import BadRequest
 from loopsy_mcp.desk import telling
-from loopsy_mcp.plain import readable
+from loopsy_mcp.plain import cut_off, left_over, readable
 from loopsy_mcp.tool import PATIENCE, Group, MachineName, MostText, Said, Seconds, Tool
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ class Execute(Tool, frozen=True, kw_only=True):
     def _page(self, job: Job, offset: int) -> Said:
         kept = job.outputs[self.stream]
         data, at = kept.read(offset, self.max_chars)
+        if at + len(data) < kept.total:
+            data = data[: len(data) - cut_off(data)]
         following = at + len(data)
         text = readable(data)
         if at > offset:
@@ -138,7 +140,10 @@ class Execute(Tool, frozen=True, kw_only=True):
                 return readable(data), {}
             return readable(data + kept.read(at + len(data), size)[0]), {}
         head, at = kept.read(since, most // 3)
+        head = head[: len(head) - cut_off(head)]
         tail, tail_at = kept.read(kept.total - (most - most // 3), most)
+        begun = left_over(tail)
+        tail, tail_at = tail[begun:], tail_at + begun
         gap = tail_at - at - len(head)
         mark = (
             f"\n[... {gap} bytes left out; read on with job={job.name}, stream={stream},"

@@ -95,7 +95,7 @@ class ListRemoteFiles(Tool, frozen=True, kw_only=True):
         if more > 0:
             lines.append(f"[{more} more: skip={self.skip + len(shown)}]")
         data: Json = [_data(entry) for entry in shown]
-        nothing = f"{self.path} on {place.name} is empty"
+        nothing = f"{self.path} on {place.name} has {len(entries) or 'no'} entries"
         facts: dict[str, Json] = {"machine": place.name, "entries": data, "total": len(entries)}
         return Said("\n".join(lines) or nothing, facts)
 

@@ -44,7 +44,7 @@ async def test_machines_state_and_context_are_resources(tmp_path: Path) -> None:
             assert len(json.loads(await read(agent, "loopsy://context"))["entries"]) == 1
             templates = (await agent.session.list_resource_templates()).resource_templates
             assert templates[0].uri_template == "loopsy://context/{key}"
-            for wrong in ("loopsy://nothing", "loopsy://context/none", "http://x"):
+            for wrong in ("loopsy://nothing", "loopsy://context/none", "loopsy://context/", "x"):
                 with pytest.raises(MCPError, match="there are loopsy://peers"):
                     await read(agent, wrong)
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 WRONG: Final[list[tuple[str, dict[str, object], str]]] = [
     ("execute", {}, "either `command`"),
     ("execute", {"command": "x", "job": "j1"}, "either `command`"),
-    ("execute", {"command": ""}, "empty"),
+    ("execute", {"command": ""}, "either `command`"),
+    ("execute", {"command": [""]}, "empty"),
     ("execute", {"command": []}, "empty"),
     ("execute", {"command": 5}, "`command`"),
     ("execute", {"command": "x", "timeout": "soon"}, "`timeout`"),
@@ -57,7 +58,7 @@ WRONG: Final[list[tuple[str, dict[str, object], str]]] = [
     ("context_get", {"key": "k", "newer_than": "x"}, "`newer_than`"),
     ("send_message", {"to": "nobody", "body": "x"}, "there are: kai"),
     ("send_message", {"to": "kai", "body": ""}, "`body`"),
-    ("send_message", {"to": "kai", "body": "x", "type": "shout"}, "`type`"),
+    ("send_message", {"to": "kai", "body": "x", "type": "shout"}, "one of: chat, request"),
     ("check_ack", {"id": "never"}, "never"),
     ("ack_message", {"id": "never"}, "never"),
     ("task_list", {"wait": 5}, "`id`"),
@@ -80,11 +81,15 @@ async def test_wrong_calls_are_answered_by_what_is_wrong(tmp_path: Path) -> None
             assert (await agent.data("execute", command="echo alive"))["stdout"] == "alive\n"
 
 
-async def test_a_model_may_say_null_for_what_it_leaves_out(tmp_path: Path) -> None:
+async def test_a_model_may_say_null_or_nothing_for_what_it_leaves_out(tmp_path: Path) -> None:
     with trio.fail_after(PATIENCE):
         async with open_two_machines(tmp_path) as (desk, _), open_agent(desk.home) as agent:
             done = await agent.data("execute", command="true", peer=None, cwd=None, timeout="30")
             assert done["exit_code"] == 0
+            empty = {"job": "", "peer": "", "cwd": "", "stdin": ""}
+            done = await agent.data("execute", command="echo hi", **empty)
+            assert (done["stdout"], done["machine"]) == ("hi\n", "desk")
+            assert (await agent.data("execute", command="true", peer=" KAI "))["machine"] == "kai"
 
 
 async def test_binary_output_is_told_of(tmp_path: Path) -> None:
