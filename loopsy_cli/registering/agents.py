@@ -1,10 +1,11 @@
 """How each agent is told of an MCP server, and how it is looked up.
 
 What is said here of their commands was tried in November 2026, without a network: Claude Code
-2.1.197, Codex 0.171, Gemini CLI 0.61, OpenCode 1.18.33. Claude Code's and Gemini's own commands
-are used where they are installed, to add and to remove: Claude Code's does not change an entry, and
-Gemini's forgets what else was in it. Codex's loses the comments between the tables of its servers
-and OpenCode's moves comments and cannot remove, so for these two the file is edited here.
+2.1.197, Codex 0.171, Gemini CLI 0.61, OpenCode 1.18.33. Claude Code's own command is
+used where it is installed, to add and to remove; it changes no entry. For the others the file is
+edited here: Codex's command loses the comments between the tables of its servers, OpenCode's moves
+comments and cannot remove, and Gemini's writes the values of variables in place of their names
+(`"TOKEN": "$TOKEN"`), for all servers, so that secrets would end up in its settings.
 """
 
 from __future__ import annotations
@@ -224,16 +225,6 @@ class Gemini(JsonAgent):
         allowed, excluded = (get_member(text, ("mcp", name)) for name in ("allowed", "excluded"))
         left_out = isinstance(allowed, list) and NAME not in allowed
         return left_out or (isinstance(excluded, list) and NAME in excluded)
-
-    def own_command(self, command: Sequence[str] | None) -> list[str] | None:
-        """Return `gemini mcp add` or `remove`."""
-        program = shutil.which(self.program)
-        if program is None:
-            return None
-        if command is None:
-            return [program, "mcp", "remove", "--scope", "user", NAME]
-        options = [f"--{name}={value}" for name, value in self.at_first.items()]
-        return [program, "mcp", "add", "--scope", "user", *options, NAME, *command]
 
 
 class OpenCode(JsonAgent):

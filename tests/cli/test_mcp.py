@@ -31,7 +31,7 @@ GEMINI: Final = """\
   // dark, for the nights
   "theme": "GitHub",
   "mcpServers": {
-    "other": {"command": "x", "trust": true} // mine
+    "other": {"command": "x", "env": {"TOKEN": "$TOKEN"}, "trust": true} // mine
   }
 }
 """
@@ -57,7 +57,6 @@ OPENCODE: Final = """\
 """
 OPENCODE_2: Final = '{\n  "mcp": {"servers": {"other": {"type": "local", "command": ["x"]}}}\n}\n'
 
-LIMIT: Final = "--timeout=3660000"
 # What the commands of Claude Code 2.1.197 and Gemini CLI 0.61 write beside `command` and `args`.
 WROTE: Final[dict[str, dict[str, object]]] = {
     "claude": {"type": "stdio", "env": {}},
@@ -72,7 +71,7 @@ FILES: Final = {
 }
 AGENTS: Final = list(FILES)
 
-# An agent's own command, which notes what it was asked and does it as Claude Code's does.
+# A command that notes what it was asked, and does it as Claude Code's does.
 OWN: Final = """\
 #!{python}
 import json, os, pathlib, sys
@@ -215,28 +214,27 @@ def test_broken_settings_are_named_and_left_alone(alone: CommandLine, agent: str
     assert path.read_text(encoding="utf-8") == "{ broken"
 
 
-@pytest.mark.parametrize("agent", ["claude", "gemini"])
-def test_an_agents_own_command_is_used_where_it_has_one(alone: CommandLine, agent: str) -> None:
-    path = settings_of(alone, agent)
+def test_claude_codes_own_command_is_used_where_it_is_installed(alone: CommandLine) -> None:
+    path = settings_of(alone, "claude")
     path.write_text('{"mcpServers": {}}', encoding="utf-8")
-    program = alone.folder / "bin" / agent
+    program = alone.folder / "bin" / "claude"
     program.parent.mkdir()
     log = alone.folder / "asked"
-    source = OWN.format(python=sys.executable, log=str(log), file=FILES[agent][0])
+    source = OWN.format(python=sys.executable, log=str(log), file=".claude.json")
     program.write_text(source, encoding="utf-8")
     program.chmod(0o755)
 
-    assert "would run" in alone.say("mcp", "add", agent, "--dry-run")
+    assert "would run" in alone.say("mcp", "add", "claude", "--dry-run")
     assert not log.exists()
-    alone.say("mcp", "add", agent)
-    alone.say("mcp", "add", agent)
-    alone.say("mcp", "remove", agent)
+    alone.say("mcp", "add", "claude")
+    alone.say("mcp", "add", "claude")
+    alone.say("mcp", "remove", "claude")
     asked = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     server = ["--home", str(alone.home.root), "mcp", "serve"]
     assert [words[:4] for words in asked] == [
         ["mcp", word, "--scope", "user"] for word in ("add", "remove")
     ]
-    assert asked[0][4:6] == (["loopsy", "--"] if agent == "claude" else [LIMIT, "loopsy"])
+    assert asked[0][4:6] == ["loopsy", "--"]
     assert asked[0][-4:] == server
     assert asked[1][4:] == ["loopsy"]
     assert json.loads(path.read_text(encoding="utf-8")) == {"mcpServers": {}}
