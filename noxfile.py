@@ -98,6 +98,13 @@ def kills(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz_terminals(session: nox.Session) -> None:
+    """Have the emulator take in, for two minutes or as many seconds as follow, what is made up."""
+    install(session, "tests", "-e", ".")
+    session.run("python", "-m", "tests.fuzz.run_terminals", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure. Each bench/*.py prints JSON lines; this shows them as one table."""
     install(session, "tests", "-e", ".")
