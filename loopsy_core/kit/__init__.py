@@ -11,7 +11,7 @@ from .detached import Detached, open_detached
 from .group_commit import GroupCommit
 from .groups import signal_group, wait_group_empty
 from .keep import Backoff, contained, keep_running, one_error
-from .pace import Buckets, TokenBucket, Window
+from .pace import Buckets, TokenBucket, Window, WindowSize
 from .programs import (
     brief,
     cannot_start,
@@ -39,6 +39,7 @@ __all__ = [
     "TokenBucket",
     "Watched",
     "Window",
+    "WindowSize",
     "brief",
     "cannot_start",
     "check_words",

@@ -24,7 +24,7 @@ from .attached import (
     decode_attached,
     decode_viewer_item,
 )
-from .calls import CHUNK, MAX_OPEN, WINDOW, Calls, cost
+from .calls import CHUNK, MAX_OPEN, WIDE, WINDOW, Calls, cost
 from .codec import MAX_MESSAGE, Raw, decode, encode
 from .envelope import (
     Bytes,
@@ -160,6 +160,7 @@ __all__ = [
     "OPERATIONS",
     "PRESETS",
     "SECRET_BYTES",
+    "WIDE",
     "WINDOW",
     "Answer",
     "ApprovalDecided",
