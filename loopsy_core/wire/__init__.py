@@ -53,7 +53,7 @@ from .events import (
     WrongCode,
     decode_event,
 )
-from .frames import FrameDecoder, encode_frames
+from .frames import FrameDecoder, encode_frames, frame_parts
 from .grants import ALL_GRANTS, PRESETS, Grant, Preset
 from .messages import (
     Answer,
@@ -242,6 +242,7 @@ __all__ = [
     "encode",
     "encode_envelope",
     "encode_frames",
+    "frame_parts",
     "greet",
     "greet_with_offer",
     "is_answers",
