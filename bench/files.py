@@ -4,10 +4,10 @@ Local is to this machine's own node; sealed is to another node over TCP on the l
 ours, as `loopsy send kai` does it. All of it is synced to the disk, so the floors are synced too:
 `cp` with a sync behind it, and `scp` with a sync, whose sshd is started here where there is one.
 The `floor` is what no implementation gets around: reading, both digests, sealing and opening, each
-socket on the way, writing and syncing, one after the other in buffers that are used again; its
-figure is what all processors of this machine could do of that, `cpu_s` its processor time. A transfer
-says `of_floor` how much of that speed it has, and `cpu_of_floor` how much more processor time it
-takes, in all processes together, which other work on the machine hardly changes.
+socket on the way, writing and syncing, one after the other in buffers that are used again. Its
+figure is what all processors of this machine could do of that, `cpu_s` its processor time. Of a
+transfer `of_floor` is how much of that speed it has, and `cpu_of_floor` how much more processor
+time it takes in all processes together, which other work on the machine hardly changes.
 Aims: over 300 MB/s sealed, or what the disk does if that is less; less than 32 MB more of memory in
 all processes together.
 """

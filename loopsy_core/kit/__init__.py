@@ -57,7 +57,6 @@ __all__ = [
     "open_detached",
     "raise_limit",
     "receive_into",
-    "receive_into",
     "receive_ready",
     "signal_group",
     "wait_group_empty",
