@@ -14,7 +14,7 @@ nox.options.default_venv_backend = "venv"
 nox.options.error_on_external_run = True
 nox.options.error_on_missing_interpreters = True
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "layers", "web", "tests", "browser"]
+nox.options.sessions = ["lint", "types", "layers", "web", "tests", "fuzz", "browser"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -22,6 +22,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 BROWSER_PROGRAMS = ["chromium", "vim", "less"]
 # What some tests need and skip themselves without, by the Debian package that it comes in.
 TEST_PROGRAMS = {"ip": "iproute2", "vim": "vim"}
+# Twenty seconds of it, always the same.
+FUZZING = ["--phases", "coverage,fuzzing", "--max-examples", "12"]
 
 
 @nox.session
@@ -93,9 +95,20 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Ask a real node by HTTP whatever schemathesis makes up; options of its `run` may follow."""
+    """Ask a real node by HTTP what schemathesis makes up; options of its `run` may follow.
+
+    By default the same thousand requests each time. `nox -s fuzz -- --max-time 600 --seed 7` asks
+    others, also what follows from one another.
+    """
     install(session, "fuzz", "-e", ".")
-    session.run("python", "-m", "tests.fuzz.run_http", *(session.posargs or ["--max-time", "120"]))
+    session.run("python", "-m", "tests.fuzz.run_http", *(session.posargs or FUZZING))
+
+
+@nox.session
+def fuzz_terminals(session: nox.Session) -> None:
+    """Have the emulator take in, for two minutes or as many seconds as follow, what is made up."""
+    install(session, "tests", "-e", ".")
+    session.run("python", "-m", "tests.fuzz.run_terminals", *session.posargs)
 
 
 @nox.session

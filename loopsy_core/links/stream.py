@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import trio
 
-from loopsy_core.errors import BadRequest, Gone, LoopsyError, error_from_code
+from loopsy_core.errors import BadRequest, Gone, LoopsyError
+from loopsy_core.kit import WindowSize
 from loopsy_core.wire import (
     CHUNK,
     WINDOW,
@@ -28,6 +29,7 @@ from loopsy_core.wire import (
     cost,
     decode,
     encode,
+    read_fault,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +65,9 @@ class Stream:
         self._heard_all = False
         self._said_all = False
         self._error: LoopsyError | None = None
+        self._offer: Callable[[bytes], bytes] | None = None
+        widest = conversation.calls.widest(call_id)
+        self._window = WindowSize(WINDOW, widest) if widest > WINDOW else None
 
     @property
     def room(self) -> int:
@@ -86,12 +91,12 @@ class Stream:
                 return room
             await self._room_lot.park()
 
-    def send_nowait(self, data: bytes) -> None:
+    def send_nowait(self, data: bytes | memoryview) -> None:
         """Send bytes for which there is room."""
         self._conversation.calls.send_data(self.id, data)
         self._conversation.wake_writer()
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> None:
         """Send bytes in order, waiting for room as often as needed; a checkpoint.
 
         Cancelled, it has sent some beginning of `data`.
@@ -99,9 +104,10 @@ class Stream:
         await trio.lowlevel.checkpoint()
         view = memoryview(data)
         while view:
-            room = min(await self.wait_room(), CHUNK)
-            self.send_nowait(bytes(view[:room]))
-            view = view[room:]
+            await self.wait_room()
+            size = self._conversation.calls.piece(self.id)
+            self.send_nowait(view[:size])
+            view = view[size:]
 
     async def send_last(self, data: bytes) -> None:
         """Send the last bytes of this stream; their end leaves with the answer, or with `end`.
@@ -172,6 +178,13 @@ class Stream:
             raise trio.WouldBlock
         return self._take()
 
+    def offer_first(self, take: Callable[[bytes], bytes]) -> None:
+        """Have bytes that come while somebody waits in `receive` offered to `take` first.
+
+        What it returns, the rest, is received. It may neither wait nor raise.
+        """
+        self._offer = take
+
     def read(self, item: Item, kind: type[T]) -> T:
         """Return the `kind` that `item` holds, or raise `BadRequest`."""
         return decode(item.value, kind)
@@ -179,14 +192,21 @@ class Stream:
     def _take(self) -> bytes | Item:
         piece = self._inbox.popleft()
         spent = cost(piece.value if isinstance(piece, Item) else piece)
-        if self._conversation.calls.consumed(self.id, spent):
+        window = self._window.came(spent, trio.current_time()) if self._window else WINDOW
+        if self._conversation.calls.consumed(self.id, spent, window):
             self._conversation.wake_writer()
         return piece
 
     def _hear_piece(self, message: Message) -> bool:
         match message:
             case Data():
-                self._inbox.append(message.data)
+                data = message.data
+                # Who waits in `receive` is done with everything that came before.
+                if self._offer is not None and self._inbox_lot and not self._inbox:
+                    data = self._offered(data, self._offer)
+                    if not data:
+                        return True
+                self._inbox.append(data)
                 self._inbox_lot.unpark()
             case Item():
                 self._inbox.append(message)
@@ -196,6 +216,13 @@ class Stream:
             case _:
                 return False
         return True
+
+    def _offered(self, data: bytes, take: Callable[[bytes], bytes]) -> bytes:
+        rest = take(data)
+        # The rest bears the cost of being a piece.
+        if spent := len(data) - len(rest) if rest else cost(data):
+            self._conversation.calls.consumed(self.id, spent)
+        return rest
 
     def _ending(self) -> LoopsyError:
         # Without the traceback, which would grow each time that the same error is raised.
@@ -243,7 +270,7 @@ class Call(Stream):
                 self._answer = message.result
                 self._finish(None)
             case Fault():
-                self._finish(error_from_code(message.code, message.message, _details(message)))
+                self._finish(read_fault(message))
             case _:
                 self._hear_piece(message)
 
@@ -251,14 +278,6 @@ class Call(Stream):
         """Take the end of the connection."""
         if not self._said_all:
             self._finish(error)
-
-
-def _details(fault: Fault) -> dict[str, str | int] | None:
-    """Return what a Fault tells programs, None where that is nothing we understand."""
-    try:
-        return decode(fault.details, dict[str, str | int])
-    except LoopsyError:
-        return None
 
 
 class Asked(Stream):

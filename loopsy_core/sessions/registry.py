@@ -229,7 +229,7 @@ class Sessions:
         wanted = clean_name(name, "session")
         if session.name != wanted:
             if any(other.name == wanted for other in self._sessions.values()):
-                raise BadRequest(f"a session is named {wanted!r} already")
+                raise BadRequest(_taken(wanted))
             session.rename(wanted)
         return session.info
 
@@ -278,7 +278,7 @@ class Sessions:
         if wanted is not None:
             name = clean_name(wanted, "session")
             if name in taken:
-                raise BadRequest(f"a session is named {name!r} already")
+                raise BadRequest(_taken(name))
             return name
         base = "".join(c for c in program if c.isprintable())[:48] or "session"
         name, number = base, 1
@@ -286,6 +286,10 @@ class Sessions:
             number += 1
             name = f"{base}-{number}"
         return name
+
+
+def _taken(name: str) -> str:
+    return f"a session is named {name!r} already; rename or remove that one, or take another name"
 
 
 class _Started:
