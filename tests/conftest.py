@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.world import end_holder, make_home
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[1]
 OURS: Final = "loopsy"
 """How the names of our loggers begin."""
+
+
+# A busy machine takes its time over an example, also over making it up.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -175,11 +175,13 @@ class EventStream:
 
 
 @asynccontextmanager
-async def open_door(home: Home, settings: str = SETTINGS) -> AsyncGenerator[Door]:
-    """Run the node of `home` with its session host in this process, for `PATIENCE` at most."""
+async def open_door(
+    home: Home, settings: str = SETTINGS, patience: float = PATIENCE
+) -> AsyncGenerator[Door]:
+    """Run the node of `home` with its session host in this process, for `patience` at most."""
     home.config.write_text(settings)
     home.config.chmod(0o600)
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(patience):
         async with trio.open_nursery() as nursery:
             await nursery.start(serve_host, home)
             async with open_node(home) as node:

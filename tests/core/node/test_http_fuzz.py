@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from loopsy_core.node.http.app import ROUTES
 from loopsy_core.node.http.streaming import EVENTS
 from tests.core.node.http_world import BASE, Door, open_door
+from tests.depth import deep
+from tests.play import bounded
 from tests.world import PATIENCE
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ async def test_nothing_is_answered_with_a_5xx(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # made-up commands are really looked for
     monkeypatch.setenv("SHELL", "/bin/true")
-    async with open_door(home) as door:
+    async with open_door(home, patience=deep(3, 30) * PATIENCE) as door:
         await trio.to_thread.run_sync(fuzz, door)
         assert (await door.ask("GET", "/health")).status == 200
 
@@ -70,7 +72,7 @@ async def test_nothing_is_answered_with_a_5xx(
 def fuzz(door: Door) -> None:
     key, port = door.key, door.port
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=[*HealthCheck])
+    @settings(bounded(60), suppress_health_check=[*HealthCheck])
     @given(st.sampled_from(ASKED), NAMES, QUERIES, BODIES, TYPES)
     def ask(route: object, name: str | bytes, query: str, body: bytes, content_type: str) -> None:
         assert isinstance(route, type(ASKED[0]))

@@ -146,7 +146,7 @@ async def end_all(client: Client, sessions: Sequence[SessionInfo]) -> None:
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 8192, reason="too few of them")
 async def test_as_many_sessions_as_there_may_be_work_and_one_more_is_refused(home: Home) -> None:
-    with trio.fail_after(3 * PATIENCE):
+    with trio.fail_after(deep(3, 20) * PATIENCE):
         async with host_with_limits(home, FILES, 8192, LIMIT) as client:
             await start_many(client, LIMIT)
             with pytest.raises(Busy, match=f"{LIMIT} sessions run already; end some first"):
