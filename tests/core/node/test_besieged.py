@@ -8,6 +8,7 @@ import resource
 import time
 from contextlib import suppress
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING
 
 import attrs
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from loopsy_core.client import Call
+    from loopsy_core.client import Call, Client
     from loopsy_core.links import Asked, Conversation
     from loopsy_core.wire.comparing import Met
     from tests.core.node.machines_world import Machine
@@ -428,22 +429,28 @@ async def test_a_hundred_thousand_jobs_are_not_run_and_nobody_else_is_worse_off(
             except Busy:
                 refused += 1
 
+    async def run_one(client: Client) -> float:
+        """Return how long the machine's own user waits for a job."""
+        began = trio.current_time()
+        assert (await client.run(["true"])).exit_code == 0
+        return trio.current_time() - began
+
     with trio.fail_after(PATIENCE):
         async with open_machine(tmp_path, "kai") as kai:
             await greedy.known_to(kai)
+            alone = [await run_one(kai.client) for _ in range(5)]
+            start = trio.current_time()
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             async with greedy.talk(kai) as talking, trio.open_nursery() as nursery:
                 for _ in range(at_once):
                     nursery.start_soon(ask_many, talking, asked // at_once)
                 waits = []
                 while nursery.child_tasks:
-                    began = trio.current_time()
-                    assert (await kai.client.run(["true"])).exit_code == 0
-                    waits.append(trio.current_time() - began)
+                    waits.append(await run_one(kai.client))
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-            assert ran <= 31
+            assert ran <= 31 + (trio.current_time() - start) / 2
             assert ran + refused == asked // at_once * at_once
-            assert max(waits) < 2
+            assert median(waits) < 20 * max(alone), (waits, alone)
             assert grown < 64_000  # KiB
             lines = list(read_audit_log(kai.home.audit_log))
             assert sum(each.result == "busy" for each in lines) == refused
