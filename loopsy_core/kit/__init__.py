@@ -21,6 +21,7 @@ from .programs import (
     find_executable,
     in_words,
 )
+from .streams import receive_ready
 from .watched import Changes, Watched
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "open_database",
     "open_detached",
     "raise_limit",
+    "receive_ready",
     "signal_group",
     "wait_group_empty",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from loopsy_core.errors import Gone, ProtocolViolation
+from loopsy_core.kit import receive_ready
 from loopsy_core.wire import MAX_MESSAGE, FrameDecoder, encode_frames
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class FramedChannel(Channel):
         """Return what arrives next."""
         while True:
             try:
-                data = await self._stream.receive_some(RECEIVE_SIZE)
+                data = await receive_ready(self._stream, RECEIVE_SIZE)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise Gone("the connection was lost") from None
             if not data:

@@ -64,6 +64,7 @@ class Stream:
         self._heard_all = False
         self._said_all = False
         self._error: LoopsyError | None = None
+        self._offer: Callable[[bytes], bytes] | None = None
 
     @property
     def room(self) -> int:
@@ -173,6 +174,13 @@ class Stream:
             raise trio.WouldBlock
         return self._take()
 
+    def offer_first(self, take: Callable[[bytes], bytes]) -> None:
+        """Have bytes that come while somebody waits in `receive` offered to `take` first.
+
+        What it returns, the rest, is received. It may neither wait nor raise.
+        """
+        self._offer = take
+
     def read(self, item: Item, kind: type[T]) -> T:
         """Return the `kind` that `item` holds, or raise `BadRequest`."""
         return decode(item.value, kind)
@@ -187,7 +195,13 @@ class Stream:
     def _hear_piece(self, message: Message) -> bool:
         match message:
             case Data():
-                self._inbox.append(message.data)
+                data = message.data
+                # Who waits in `receive` is done with everything that came before.
+                if self._offer is not None and self._inbox_lot and not self._inbox:
+                    data = self._offered(data, self._offer)
+                    if not data:
+                        return True
+                self._inbox.append(data)
                 self._inbox_lot.unpark()
             case Item():
                 self._inbox.append(message)
@@ -197,6 +211,13 @@ class Stream:
             case _:
                 return False
         return True
+
+    def _offered(self, data: bytes, take: Callable[[bytes], bytes]) -> bytes:
+        rest = take(data)
+        # The rest bears the cost of being a piece.
+        if spent := len(data) - len(rest) if rest else cost(data):
+            self._conversation.calls.consumed(self.id, spent)
+        return rest
 
     def _ending(self) -> LoopsyError:
         # Without the traceback, which would grow each time that the same error is raised.
