@@ -67,7 +67,22 @@ def tests(session: nox.Session) -> None:
     if missing and may_install():
         apt_install(session, missing)
     install(session, "tests", "-e", ".")
-    session.run("pytest", "--ignore=tests/browser", *session.posargs)
+    session.run("pytest", *at_once(session), "--ignore=tests/browser", *session.posargs)
+
+
+@nox.session
+def deep(session: nox.Session) -> None:
+    """The same, but all that is tried at random, repeated or driven to a limit far more often."""
+    install(session, "tests", "-e", ".")
+    patient = ["-o", "faulthandler_timeout=1800"]
+    session.run(
+        "pytest",
+        *at_once(session),
+        *patient,
+        "--ignore=tests/browser",
+        *session.posargs,
+        env={"LOOPSY_DEEP": "1"},
+    )
 
 
 @nox.session
@@ -90,11 +105,10 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
-def kills(session: nox.Session) -> None:
-    """Kill nodes 100 times while context, messages and tasks are written; it takes some minutes."""
+def fuzz_terminals(session: nox.Session) -> None:
+    """Have the emulator take in, for two minutes or as many seconds as follow, what is made up."""
     install(session, "tests", "-e", ".")
-    test = "tests/end_to_end/test_killed_while_writing.py"
-    session.run("pytest", "-o", "faulthandler_timeout=0", test, env={"LOOPSY_KILLS": "100"})
+    session.run("python", "-m", "tests.fuzz.run_terminals", *session.posargs)
 
 
 @nox.session
@@ -108,6 +122,13 @@ def bench(session: nox.Session) -> None:
         results = [json.loads(line) for line in str(said).splitlines() if line.startswith("{")]
         rows.extend({"program": program, **result} for result in results)
     show(rows)
+
+
+def at_once(session: nox.Session) -> list[str]:
+    """Return what has pytest run tests side by side; two a processor, for half of them wait."""
+    if any(word.startswith(("-n", "--numprocesses", "--pdb")) for word in session.posargs):
+        return []
+    return ["--numprocesses", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal"]
 
 
 def install(session: nox.Session, group: str, *more: str) -> None:

@@ -471,7 +471,7 @@ async def test_a_machine_cannot_send_what_cannot_be_shown(
 async def test_who_a_message_is_from_is_who_hands_it_over_whatever_it_says(
     autojump_clock: object,
 ) -> None:
-    """Its id may name another sender, its time be no time at all, its body what a parser dies of."""
+    """Its id may name another sender, its time be no time, its body what a parser dies of."""
     async with open_pair() as (_, kai, mac):
         forged = Delivery("9-kai-0000", 2**53, "response", "[" * 200_000, 60.0, "1-mac-ffff")
         assert mac.shared is not None
