@@ -4,10 +4,10 @@ Local is to this machine's own node; sealed is to another node over TCP on the l
 ours, as `loopsy send kai` does it. All of it is synced to the disk, so the floors are synced too:
 `cp` with a sync behind it, and `scp` with a sync, whose sshd is started here where there is one.
 The `floor` is what no implementation gets around: reading, both digests, sealing and opening, each
-socket on the way, writing and syncing, one after the other in buffers that are used again; its
-figure is what all processors of this machine could do of that, `cpu_s` its processor time. A transfer
-says `of_floor` how much of that speed it has, and `cpu_of_floor` how much more processor time it
-takes, in all processes together, which other work on the machine hardly changes.
+socket on the way, writing and syncing, one after the other in buffers that are used again. Its
+figure is what all processors of this machine could do of that, `cpu_s` its processor time. Of a
+transfer `of_floor` is how much of that speed it has, and `cpu_of_floor` how much more processor
+time it takes in all processes together, which other work on the machine hardly changes.
 Aims: over 300 MB/s sealed, or what the disk does if that is less; less than 32 MB more of memory in
 all processes together.
 """
@@ -21,6 +21,7 @@ import socket
 import subprocess
 import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -235,8 +236,8 @@ async def measure(folder: Path, near: Client, pids: list[int | str], scp: list[s
     for name, what in (("large", folder / "large"), ("small", folder / "small")):
         out = folder / "out" / name
 
-        def figure(case: str, seconds: float, name: str = name, **more: object) -> None:
-            if name == "large":
+        def figure(case: str, seconds: float, **more: object) -> None:
+            if what.name == "large":  # noqa: B023 - called within the same turn
                 report(case, LARGE / seconds / 1e6, "MB/s", **more)
             else:
                 report(f"{case}, 10 000 files of 1 kB", seconds, "s", **more)
@@ -251,15 +252,13 @@ async def measure(folder: Path, near: Client, pids: list[int | str], scp: list[s
         for case, client in (("local", near), ("sealed", far)):
             least = 0.0
             if name == "large":
-                sealed = case == "sealed"
-                least = await trio.to_thread.run_sync(
-                    lambda sealed=sealed: floor_of(what, out, sealed=sealed)  # noqa: B023
-                )
+                work = partial(floor_of, what, out, sealed=case == "sealed")
+                least = await trio.to_thread.run_sync(work)
                 figure(f"floor, {case}", least / (os.cpu_count() or 1), cpu_s=least)
             for way, move in (("send", client.send), ("pull", client.pull)):
                 memory = Memory(*pids)
                 before = sum(map(processor_time, pids))
-                seconds = await timed(lambda move=move: move([what], out.parent), out)  # noqa: B023
+                seconds = await timed(partial(move, [what], out.parent), out)
                 taken = sum(map(processor_time, pids)) - before
                 more: dict[str, object] = {"of_cp": floor / seconds, "memory_mb": memory.growth()}
                 if least:

@@ -294,4 +294,4 @@ def _gathered(said: Sequence[SenderItem | bytes]) -> Iterator[SenderItem | list[
         if is_data:
             yield [each for each in run if isinstance(each, bytes)]
         else:
-            yield from run
+            yield from (each for each in run if not isinstance(each, bytes))

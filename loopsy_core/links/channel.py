@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel", "FramedChannel", "SealedChannel"]
 
+
 class Channel(ABC):
     """A two-way pipe of messages of 1 byte to 1 MiB, in order."""
 
