@@ -58,8 +58,8 @@ class Display:
         """Whether the session's size is this terminal's to choose."""
         self.connected = False
         """Whether there is anybody to ask for a picture."""
-        self.marred = False
-        """Whether something was written over what should be there."""
+        self.marred = 0
+        """Rows at the bottom where something was written over what should be there."""
 
     # What is known.
 
@@ -98,7 +98,7 @@ class Display:
         """Show a whole screen instead of everything so far."""
         self._size = (drawn.cols, drawn.rows)
         self._granted = self._size in self._wished
-        self.marred = False
+        self.marred = 0
         if not self._needs_window:
             self._close_window()
             vt = self._without_scrollback(drawn) if self._drawn else drawn.vt
@@ -199,7 +199,7 @@ class Display:
             self._redraw()
         else:
             # Nobody can tell us what would be around it, so it is written over what is there.
-            self.marred = True
+            self.marred = max(self.marred, len(lines))
             self._nursery.start_soon(self._write_over, lines)
 
     def uncover(self) -> None:
@@ -282,3 +282,8 @@ class Display:
             with trio.move_on_after(LAST_DRAWING):
                 await self._terminal.write(self._window.leave())
             self._close_window()
+        elif self.marred:
+            # Nobody told us again what was there, but what we said there is true no longer.
+            first = max(1, self._terminal.size[1] - self.marred + 1)
+            with trio.move_on_after(LAST_DRAWING):
+                await self._terminal.write(b"\x1b7\x1b[0m\x1b[%d;1H\x1b[J\x1b8" % first)

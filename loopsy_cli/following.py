@@ -156,8 +156,11 @@ class _Following:
             self.finish(Lost(str(error)))
         elif silence > SOON and not self._away:
             self._away = True
-            who = "The daemon" if self._machine is None else clean(self._machine)
-            self.display.cover([f"{who} is away; this goes on when it is back. " + KEYS_HELP])
+            if self._machine is None:
+                away = "The daemon is away; `loopsy start` brings it back"
+            else:
+                away = f"{clean(self._machine)} is away; this goes on when it is back"
+            self.display.cover([f"{away}. {KEYS_HELP}"])
         await trio.sleep(BETWEEN_TRIES)
 
     async def _show_on(self, client: Client) -> None:

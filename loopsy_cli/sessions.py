@@ -272,7 +272,8 @@ def _show(
     again = f"loopsy attach {shlex.quote(name)}"
     match outcome:
         case Ended(exit_code=None):
-            note(f"[{name} is lost{_reason(home, machine, session)}]")
+            shown = f"loopsy history {shlex.quote(name)} prints what it showed"
+            note(f"[{name} is lost{_reason(home, machine, session)}; {shown}]")
         case Ended():
             note(f"[{name} ended with {ending(outcome.exit_code)}]")
         case Lost():

@@ -14,6 +14,8 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
+from loopsy_core.kit import receive_ready
+
 from .connection import Ending, HungUp
 
 if TYPE_CHECKING:
@@ -177,7 +179,7 @@ class WebSocket:
     async def _read(self) -> None:
         self._silent_since = trio.current_time()
         try:
-            data = await self._stream.receive_some(_READ)
+            data = await receive_ready(self._stream, _READ)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise HungUp(Ending(None, "lost")) from None
         finally:

@@ -362,7 +362,7 @@ async def open_client(home: Home | None = None, *, later: bool = False) -> Async
             return await connect_local(home.node_socket)
         except Gone:
             raise NoDaemon(
-                f"no node runs in {home.root}; `loopsy start` or `loopsy up` starts one"
+                f"no daemon runs in {home.root}; `loopsy start` starts it, and so does `loopsy up`"
             ) from None
 
     async with _open(connect, later=later) as client:

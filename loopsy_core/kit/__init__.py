@@ -21,6 +21,7 @@ from .programs import (
     find_executable,
     in_words,
 )
+from .streams import receive_into, receive_ready
 from .watched import Changes, Watched
 
 __all__ = [
@@ -55,6 +56,8 @@ __all__ = [
     "open_database",
     "open_detached",
     "raise_limit",
+    "receive_into",
+    "receive_ready",
     "signal_group",
     "wait_group_empty",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from loopsy_core.errors import Gone, ProtocolViolation
+from loopsy_core.kit import receive_into
 from loopsy_core.wire import MAX_MESSAGE, FrameDecoder, encode_frames, frame_parts
 
 if TYPE_CHECKING:
@@ -104,24 +105,13 @@ class FramedChannel(Channel):
         while True:
             space = self._frames.space()
             try:
-                count = await self._read_into(space)
-            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                count = await receive_into(self._stream, space)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise Gone("the connection was lost") from None
             if not count:
                 raise Gone("the connection was closed")
             if messages := self._frames.came(count):
                 return messages
-
-    async def _read_into(self, space: memoryview) -> int:
-        if not isinstance(self._stream, trio.SocketStream):
-            data = await self._stream.receive_some(len(space))
-            space[: len(data)] = data
-            return len(data)
-        while True:
-            # Mostly there is nothing yet, so that trying first would be for nothing.
-            await trio.lowlevel.wait_readable(self._stream.socket)
-            with contextlib.suppress(BlockingIOError):
-                return os.readv(self._stream.socket.fileno(), [space])
 
     async def aclose(self, why: str = "bye") -> None:
         """Close the stream."""

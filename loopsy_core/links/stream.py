@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import trio
 
-from loopsy_core.errors import BadRequest, Gone, LoopsyError, error_from_code
+from loopsy_core.errors import BadRequest, Gone, LoopsyError
 from loopsy_core.kit import WindowSize
 from loopsy_core.wire import (
     CHUNK,
@@ -29,6 +29,7 @@ from loopsy_core.wire import (
     cost,
     decode,
     encode,
+    read_fault,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Stream:
         self._heard_all = False
         self._said_all = False
         self._error: LoopsyError | None = None
+        self._offer: Callable[[bytes], bytes] | None = None
         widest = conversation.calls.widest(call_id)
         self._window = WindowSize(WINDOW, widest) if widest > WINDOW else None
 
@@ -176,6 +178,13 @@ class Stream:
             raise trio.WouldBlock
         return self._take()
 
+    def offer_first(self, take: Callable[[bytes], bytes]) -> None:
+        """Have bytes that come while somebody waits in `receive` offered to `take` first.
+
+        What it returns, the rest, is received. It may neither wait nor raise.
+        """
+        self._offer = take
+
     def read(self, item: Item, kind: type[T]) -> T:
         """Return the `kind` that `item` holds, or raise `BadRequest`."""
         return decode(item.value, kind)
@@ -191,7 +200,13 @@ class Stream:
     def _hear_piece(self, message: Message) -> bool:
         match message:
             case Data():
-                self._inbox.append(message.data)
+                data = message.data
+                # Who waits in `receive` is done with everything that came before.
+                if self._offer is not None and self._inbox_lot and not self._inbox:
+                    data = self._offered(data, self._offer)
+                    if not data:
+                        return True
+                self._inbox.append(data)
                 self._inbox_lot.unpark()
             case Item():
                 self._inbox.append(message)
@@ -201,6 +216,13 @@ class Stream:
             case _:
                 return False
         return True
+
+    def _offered(self, data: bytes, take: Callable[[bytes], bytes]) -> bytes:
+        rest = take(data)
+        # The rest bears the cost of being a piece.
+        if spent := len(data) - len(rest) if rest else cost(data):
+            self._conversation.calls.consumed(self.id, spent)
+        return rest
 
     def _ending(self) -> LoopsyError:
         # Without the traceback, which would grow each time that the same error is raised.
@@ -248,7 +270,7 @@ class Call(Stream):
                 self._answer = message.result
                 self._finish(None)
             case Fault():
-                self._finish(error_from_code(message.code, message.message, _details(message)))
+                self._finish(read_fault(message))
             case _:
                 self._hear_piece(message)
 
@@ -256,14 +278,6 @@ class Call(Stream):
         """Take the end of the connection."""
         if not self._said_all:
             self._finish(error)
-
-
-def _details(fault: Fault) -> dict[str, str | int] | None:
-    """Return what a Fault tells programs, None where that is nothing we understand."""
-    try:
-        return decode(fault.details, dict[str, str | int])
-    except LoopsyError:
-        return None
 
 
 class Asked(Stream):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from loopsy_core.kit import Database
+    from loopsy_core.sessions import Agent
     from loopsy_core.wire import AddCommand, StartSession
 
 __all__ = ["COMMANDS_TABLE", "Kinds", "open_kinds"]
@@ -104,16 +105,9 @@ class Kinds:
             command = self._find(request.command)
             return replace(request, kind=CUSTOM, argv=command.argv, cwd=request.cwd or command.cwd)
         if agent is not None:
-            # The session host may have been started with another PATH than ours, long ago.
-            path = request.env.get("PATH") or os.environ.get("PATH", os.defpath)
-            if shutil.which(agent.program, path=path) is None:
-                raise BadRequest(
-                    f"{agent.title} is not to be found: there is no {agent.program!r} on the PATH"
-                    " of this machine's daemon; install it, or restart the daemon where it is found"
-                )
             argv = agent.command(request.argv or (), auto_approve=request.auto_approve)
-            path = path.encode("utf-8", "ignore").decode()  # a message holds nothing else
-            return replace(request, argv=argv, env={**request.env, "PATH": path})
+            env = {**request.env, "PATH": _path_of(agent, request.env.get("PATH"))}
+            return replace(request, argv=argv, env=env)
         if request.kind == CUSTOM and request.argv is None:
             raise BadRequest("a custom session needs a command")
         if request.kind not in (SHELL, CUSTOM):
@@ -126,6 +120,22 @@ class Kinds:
         if command is None:
             raise NotFound(f"there is no custom command {name!r}; `loopsy command list` shows them")
         return command
+
+
+def _path_of(agent: Agent, asked: str | None) -> str:
+    """Return the PATH that an agent is started with: that of who asks, and else the daemon's too.
+
+    The session host's own is no help: it may have been started with another one, long ago.
+    Raises `BadRequest` when the agent is on neither.
+    """
+    ours = os.environ.get("PATH", os.defpath).encode("utf-8", "ignore").decode()
+    for path in (asked, f"{asked}{os.pathsep}{ours}" if asked else ours):
+        if path and shutil.which(agent.program, path=path) is not None:
+            return path  # of UTF-8 only, for a message holds nothing else
+    raise BadRequest(
+        f"{agent.title} is not to be found: there is no {agent.program!r} on the PATH"
+        " of this machine's daemon; install it, or restart the daemon where it is found"
+    )
 
 
 @asynccontextmanager

@@ -19,6 +19,8 @@ __all__ = ["Pty", "open_pty"]
 READ_SIZE: Final = 65_536
 """Bytes gathered per `read`. The kernel hands out at most 4 KiB at a time, so that one
 wake-up, one append and one feed serve many of its pieces."""
+SHORT: Final = 512
+"""Bytes below which a piece is taken to be all there is: an echo need not wait for another look."""
 
 
 def open_pty(cols: int, rows: int) -> tuple[Pty, int]:
@@ -78,6 +80,8 @@ class Pty:
             if not count:
                 return bytes(self._view[:size])
             size += count
+            if count < SHORT:
+                break
         return bytes(self._view[:size]) if size else None
 
     def write_some_nowait(self, data: memoryview) -> int:

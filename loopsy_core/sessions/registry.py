@@ -175,17 +175,18 @@ class Sessions:
                 self._printed()  # there is no emulator for now
                 return True
             kept = False
-            try:
-                kept = await trio.to_thread.run_sync(self._records.write, record)
-            finally:
-                if not kept:
-                    session.unrecorded = True  # cancelled, it may not have begun
+            async with session.writing:
+                try:
+                    kept = await trio.to_thread.run_sync(self._records.write, record)
+                finally:
+                    if not kept:
+                        session.unrecorded = True  # cancelled, it may not have begun
+                if session.id not in self._sessions:
+                    self._records.remove(session.id)
             if kept:
                 session.recorded(record)
             else:
                 self._printed()
-            if session.id not in self._sessions:
-                self._records.remove(session.id)
             return kept
 
     async def record_all(self) -> None:
@@ -228,17 +229,18 @@ class Sessions:
         wanted = clean_name(name, "session")
         if session.name != wanted:
             if any(other.name == wanted for other in self._sessions.values()):
-                raise BadRequest(f"a session is named {wanted!r} already")
+                raise BadRequest(_taken(wanted))
             session.rename(wanted)
         return session.info
 
-    def remove(self, reference: str) -> Nothing:
-        """Forget a session that has ended."""
+    async def remove(self, reference: str) -> Nothing:
+        """Forget a session that has ended; nothing of it is on disk when this returns."""
         session = self.find(reference)
         if session.alive:
             raise BadRequest(f"{session.name} still runs; end it first")
         self._forget(session)
-        return Nothing()
+        async with session.writing:  # who was writing it removes it
+            return Nothing()
 
     async def _run(self, session: Session, *, task_status: trio.TaskStatus[None]) -> None:
         started = _Started(task_status)
@@ -276,7 +278,7 @@ class Sessions:
         if wanted is not None:
             name = clean_name(wanted, "session")
             if name in taken:
-                raise BadRequest(f"a session is named {name!r} already")
+                raise BadRequest(_taken(name))
             return name
         base = "".join(c for c in program if c.isprintable())[:48] or "session"
         name, number = base, 1
@@ -284,6 +286,10 @@ class Sessions:
             number += 1
             name = f"{base}-{number}"
         return name
+
+
+def _taken(name: str) -> str:
+    return f"a session is named {name!r} already; rename or remove that one, or take another name"
 
 
 class _Started:

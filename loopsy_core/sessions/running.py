@@ -70,8 +70,10 @@ class Running:
                 with trio.move_on_after(GOODBYE, shield=True):
                     await child.wait()  # when we are cancelled; else it has ended already
                 child.close()
-                if data := pty.read_nowait():
+                left = MAX_LAST_WORDS
+                while left > 0 and (data := pty.read_nowait()):
                     self._take(data)
+                    left -= len(data)
         finally:
             self.pty = None
             self._gone.set()

@@ -7,15 +7,15 @@ emulator process, which is fed last.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
-from loopsy_core.errors import Gone, Refused
+from loopsy_core.errors import Refused
 from loopsy_core.wire import (
     AttachReply,
     AttachSession,
@@ -30,6 +30,7 @@ from .answering import Answering
 from .audience import Audience
 from .far_screen import FarScreen
 from .feeder import Drawing, Feeder
+from .keyboard import Keyboard
 from .output import Output, Place
 from .records import Head, Record
 from .running import Running
@@ -79,6 +80,8 @@ class Session:
         self._lost: str | None = None
         self.unrecorded = True
         """Whether something has changed since it was recorded last."""
+        self.writing = trio.Lock()
+        """Held while its record is on the way to the disk."""
         self._on_change = on_change
         self._on_output = on_output
         self._on_failed = on_failed
@@ -103,9 +106,9 @@ class Session:
         self._running = Running(program, self._take, self.feeder.wait_near)
         self._ended = trio.Event()
         self._removed = False
-        self._input_lock = trio.Lock()
         self.news = trio.lowlevel.ParkingLot()
         """Where viewers wait that have seen everything so far."""
+        self._keyboard = Keyboard(self._running, self.audience, self._wake_viewers)
 
     @property
     def alive(self) -> bool:
@@ -198,7 +201,7 @@ class Session:
             self._ended.set()
             self._outdate_record()
             self.feeder.printed()
-            self.news.unpark_all()
+            self._wake_viewers()
             self._on_change()
 
     def _take(self, data: bytes) -> None:
@@ -213,7 +216,7 @@ class Session:
         """Give new output to those who have all before it, and wake the others."""
         behind = [viewer for viewer in self.audience if not viewer.show_now(data, before)]
         if behind:
-            self.news.unpark_all()
+            self._wake_viewers()
 
     def _outdate_record(self) -> None:
         if not self.unrecorded:
@@ -236,11 +239,14 @@ class Session:
         """Have all viewers shown the screen anew: it is not what the output makes of it."""
         for viewer in self.audience:
             viewer.outdated = True
-        self.news.unpark_all()
+        self._wake_viewers()
         self._outdate_record()
         if self.feeder.failed is not None and self.alive:
             self._lost = self.feeder.failed
             self._on_failed(self)
+
+    def _wake_viewers(self) -> None:
+        self.news.unpark_all()
 
     # What others ask.
 
@@ -252,7 +258,7 @@ class Session:
             self._running.pty.resize(cols, rows)
         self.output.resize(cols, rows)
         self.feeder.printed()
-        self.news.unpark_all()
+        self._wake_viewers()
         self._outdate_record()
         self._on_change()
 
@@ -281,6 +287,7 @@ class Session:
                 await Showing(self, viewer, asked).show(request)
                 nursery.cancel_scope.cancel()
         finally:
+            self._keyboard.leave(viewer)
             self.answering.turn()
             if self.audience.leave(viewer.id, viewer):
                 self._audience_changed()
@@ -299,11 +306,12 @@ class Session:
         self._settle_size()
         self.answering.settle()
         self.audience.tell()
-        self.news.unpark_all()
+        self._wake_viewers()
         self._on_change()
 
     async def _hear(self, asked: Asked, viewer: Viewer) -> None:
         """Take what the viewer types and wishes."""
+        asked.offer_first(partial(self._type_nowait, viewer))
         while (piece := await asked.receive()) is not None:
             if not isinstance(piece, bytes):
                 wish = decode_viewer_item(piece.value)
@@ -314,38 +322,33 @@ class Session:
             elif not viewer.may_type:
                 raise Refused("this viewer may look but not type")
             else:
-                await self._type(viewer, piece)
+                self._note_typing(viewer, piece)
+                await self._keyboard.type(viewer, piece)
         # It leaves, and wants to know that nothing of it was lost on the way.
         viewer.note_typed(self.audience.typed(viewer.id), tell=True)
-        self.news.unpark_all()
+        self._wake_viewers()
+
+    def _type_nowait(self, viewer: Viewer, data: bytes) -> bytes:
+        """Type what has just come and return the rest, which `_hear` has to wait for.
+
+        Waking `_hear` would cost a keystroke a turn of the event loop.
+        """
+        if not viewer.may_type:
+            return data
+        self._note_typing(viewer, data)
+        return self._keyboard.type_nowait(viewer, data)
+
+    def _note_typing(self, viewer: Viewer, data: bytes) -> None:
+        # The owner's terminal may answer when somebody else has just become the owner by typing.
+        if not self._keyboard.is_typing(viewer) and not is_answers(data):
+            self._claim(viewer)
+            # Who has seen everything is not behind, however much its typing may bring about.
+            viewer.hurry = not viewer.all_output and viewer.place != self.output.end
 
     def _claim(self, viewer: Viewer) -> None:
         self.answering.turn()
         if self.audience.has(viewer.id, viewer) and self.audience.claim(viewer.id):
             self._audience_changed()
-
-    async def _type(self, viewer: Viewer, data: bytes) -> None:
-        # The owner's terminal may answer when somebody else has just become the owner by typing.
-        if not is_answers(data):
-            self._claim(viewer)
-            # Who has seen everything is not behind, however much its typing may bring about.
-            viewer.hurry = not viewer.all_output and viewer.place != self.output.end
-        view = memoryview(data)
-        async with self._input_lock:  # what one viewer types at once stays together
-            while view:
-                if not self.audience.has(viewer.id, viewer):
-                    raise Gone("the viewer has reconnected")
-                pty = self._running.pty
-                written = len(view) if pty is None else pty.write_some_nowait(view)
-                if pty is not None and not written:
-                    with contextlib.suppress(trio.ClosedResourceError):  # the program has ended
-                        await pty.wait_writable()
-                    continue
-                view = view[written:]
-                # Looked at, written and counted with no await between: exactly once, also when
-                # the viewer has come back meanwhile and was told the count.
-                if viewer.note_typed(self.audience.count(viewer.id, written)):
-                    self.news.unpark_all()
 
     def _settle_size(self) -> None:
         """Give the terminal the size that its owner wishes."""

@@ -67,6 +67,7 @@ from .messages import (
     Message,
     Ping,
     Pong,
+    read_fault,
 )
 from .operation import MAX_CELLS, MAX_NAME, Limit, Operation, clean_name, read_reply
 from .operations import OPERATIONS
@@ -249,6 +250,7 @@ __all__ = [
     "may_be_a_key",
     "offer_id",
     "pairing_key",
+    "read_fault",
     "read_reply",
     "read_verdict",
     "write_introduction",

@@ -40,11 +40,17 @@ class Up:
         self.process.wait(PATIENCE)
 
 
+def surroundings(home: Path) -> dict[str, str]:
+    """Return an environment with `home`, and with a shell that reads nothing of its user's."""
+    private = {"LOOPSY_HOME": str(home), "HOME": str(home.parent), "SHELL": "/bin/sh"}
+    return {**os.environ, **private}
+
+
 def loopsy(home: Path, *arguments: str) -> str:
     """Run a command to its end and return what it printed; fails when it fails."""
     return subprocess.run(
         [sys.executable, "-m", "loopsy_cli", *arguments],
-        env={**os.environ, "LOOPSY_HOME": str(home)},
+        env=surroundings(home),
         capture_output=True,
         text=True,
         check=True,
@@ -57,7 +63,7 @@ def up(home: Path, port: int = 0) -> Generator[Up]:
     """Run `loopsy up --json` until the block ends."""
     with subprocess.Popen(
         [sys.executable, "-m", "loopsy_cli", "up", "--json", "--no-browser", "--port", str(port)],
-        env={**os.environ, "LOOPSY_HOME": str(home)},
+        env=surroundings(home),
         stdout=subprocess.PIPE,
     ) as process:
         try:

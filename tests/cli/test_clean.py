@@ -89,6 +89,7 @@ class Outer:
             assert time.monotonic() < deadline
         assert (self.loopsy.folder / "before").read_text() == after.read_text()
         assert state(self.screen.terminal) == self.before
+        assert not [line for line in self.screen.lines if "is away" in line or "Ctrl-A" in line]
         # The title is kept on a stack that the emulator does not have.
         titles = re.findall(rb"\x1b\[2[23];0t|\x1b\]0;[^\x07\x1b]+", self.screen.output)
         assert titles[1] == b"\x1b[22;0t"

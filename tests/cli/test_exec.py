@@ -138,7 +138,7 @@ def test_what_cannot_be_is_told_in_one_line(running: CommandLine) -> None:
     ):
         assert says in running.complaint(*words, exit_code=code)
     running.run("stop")
-    assert "no node runs" in running.complaint(*EXEC, "true", exit_code=3)
+    assert "no daemon runs" in running.complaint(*EXEC, "true", exit_code=3)
 
 
 def test_ctrl_c_ends_it_there_and_its_last_words_come(running: CommandLine) -> None:

@@ -98,7 +98,7 @@ def test_what_is_wrong_is_one_line(
 
 def test_without_a_daemon_it_says_so(loopsy: CommandLine) -> None:
     (loopsy.folder / "a").write_bytes(b"hello")
-    assert "no node runs" in loopsy.complaint("send", "local", "a", "b", exit_code=3)
+    assert "no daemon runs" in loopsy.complaint("send", "local", "a", "b", exit_code=3)
 
 
 def test_a_terminal_shows_how_far_it_is_and_a_pipe_does_not(running: CommandLine) -> None:

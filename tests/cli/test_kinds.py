@@ -103,7 +103,9 @@ def test_an_agent_is_found_where_the_daemon_finds_it_and_not_where_its_host_bega
         "trio.run(main)"
     )
     assert agents.spawn(sys.executable, "-c", ask).exit_code() == 0
-    assert agents.on_terminal("attach", "pet").child.expect(b"called with: <-v>") == 0
+    agents.on_terminal("attach", "pet").expect(b"called with: <-v>")
+    agents.environment["PATH"] = path.partition(":")[2]  # of who asks from now on
+    agents.on_terminal("shell", "--agent", "claude").expect(b"called with:")
 
 
 def test_custom_commands_are_kept_listed_started_and_forgotten(loopsy: CommandLine) -> None:

@@ -221,7 +221,8 @@ def test_a_session_that_died_with_its_host_is_lost_and_says_why(loopsy: CommandL
     os.kill(host, signal.SIGKILL)
     assert shell.exit_code() == 0
     why = "its session host ended before it"
-    assert f"[pet is lost: {why}]".encode() in shell.output
+    assert f"[pet is lost: {why}; loopsy history pet prints ".encode() in shell.output
+    assert loopsy.say("history", "pet") == "last words\n"
     _, row, reason = loopsy.say("list").splitlines()
     assert row.split()[:3:2] == ["pet", "lost"]
     assert reason == f"lost: {why}"
@@ -234,7 +235,8 @@ def test_names_that_cannot_be_are_wrong_usage(loopsy: CommandLine) -> None:
     loopsy.session("cat", name="dog")
     assert "`session`" in loopsy.complaint("kill", "", exit_code=2)
     assert "`name`" in loopsy.complaint("rename", "pet", "y" * 65, exit_code=2)
-    assert "already" in loopsy.complaint("rename", "pet", "dog", exit_code=2)
+    said = loopsy.complaint("rename", "pet", "dog", exit_code=2)
+    assert "a session is named 'dog' already; rename or remove that one" in said
 
 
 def test_a_session_that_is_not_there_is_exit_code_5(loopsy: CommandLine) -> None:

@@ -499,3 +499,34 @@ async def test_whoever_asked_can_be_waited_for_to_leave(autojump_clock: MockCloc
             await wait_all_tasks_blocked()
             assert not left.is_set()
         await left.wait()
+
+
+@bounded(60)
+@given(st.lists(st.integers(0, 40_000), max_size=20), st.data())
+async def test_what_is_offered_first_and_what_is_received_are_together_all_in_order(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    # More than a window in all, so that it only gets through if each byte's credit comes back.
+    sent = [fill(size) for size in [*sizes, *[30_000] * 12]]
+    got = bytearray()
+
+    def take(offered: bytes) -> bytes:
+        taken = data.draw(st.sampled_from([0, 1, len(offered) // 2, len(offered)]))
+        got.extend(offered[:taken])
+        return offered[taken:]
+
+    async def read(asked: Asked) -> Told:
+        asked.offer_first(take)
+        while (piece := await asked.receive()) is not None:
+            if data.draw(st.booleans()):
+                await trio.lowlevel.checkpoint()  # what comes meanwhile must not get ahead of this
+            assert isinstance(piece, bytes)
+            got.extend(piece)
+        return Told("all")
+
+    async with open_two(read) as (near, _), near.open_call(Tell()) as call:
+        for piece in sent:
+            await call.send(piece)
+        call.end()
+        await call.answer()
+    assert got == b"".join(sent)

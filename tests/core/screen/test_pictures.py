@@ -34,10 +34,13 @@ from tests.core.screen.printing import (
 from tests.play import bounded, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 COLS: Final = 12
 ROWS: Final = 5
+MODES: Final = 6000
+"""Numbers of modes that are asked for: the highest that anybody uses is 5522."""
+SET, RESET = b"1", b"2"
 cuts = st.integers(0, 10_000)
 _REPEATED: Final = re.compile(rb"(?:^|\x1b\[)[0-9]*b")
 
@@ -393,6 +396,41 @@ CASES: Final[dict[str, tuple[str | bytes, str | bytes]]] = {
 def test_a_picture_has(name: str) -> None:
     before, after = (text.encode() if isinstance(text, str) else text for text in CASES[name])
     check(before, after)
+
+
+def modes(screen: Screen, replies: list[bytes], asked: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Return which of the modes that are asked for are set and which are not, as it answers."""
+    replies.clear()
+    for mode in asked:
+        screen.feed(b"\x1b[%s$p" % mode)
+    told = re.findall(rb"\x1b\[(\??\d+);(\d)\$y", b"".join(replies))
+    return {mode: value for mode, value in told if value in (SET, RESET)}
+
+
+def test_a_picture_has_every_mode_that_the_emulator_knows() -> None:
+    replies: list[bytes] = []
+    every = (b"%s%d" % (private, number) for private in (b"", b"?") for number in range(MODES))
+    known = modes(Screen(COLS, ROWS, replies.append), replies, every)
+    assert len(known) > 40
+    del known[b"?2027"]  # which is never on
+    for mode, value in known.items():
+        original = Screen(COLS, ROWS, replies.append)
+        original.feed(b"\x1b[?40h\x1b[%s%c" % (mode, b"hl"[value == SET]))
+        now = modes(original, replies, known)
+        assert now[mode] != value
+        copy = Screen(*original.size, replies.append)
+        copy.feed(original.picture())
+        assert modes(copy, replies, known) == now, mode
+        assert differences(view(original), view(copy)) == [], mode
+
+
+@pytest.mark.parametrize("screen", [b"", b"\x1b[?1049h"])
+def test_a_picture_has_all_flags_of_the_keyboard(screen: bytes) -> None:
+    for flags in range(32):
+        original, replies = shown(screen + b"\x1b[>%du" % flags), list[bytes]()
+        copy = Screen(COLS, ROWS, replies.append)
+        copy.feed(original.picture() + b"\x1b[?u")
+        assert replies == [b"\x1b[?%du" % flags]
 
 
 @pytest.mark.parametrize("then", [b"", b"\x1b[Z", b"\x1b[5C"])
