@@ -95,6 +95,7 @@ def test_an_agent_is_found_where_the_daemon_finds_it_and_not_where_its_host_bega
     agents.say("stop")
     agents.environment["PATH"] = path
     agents.say("start")
+    assert "Claude Code, Codex, Gemini, OpenCode" in agents.run("doctor", exit_code=None).stdout
     ask = (
         "import trio, loopsy_core\n"
         "async def main():\n"
