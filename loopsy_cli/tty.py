@@ -115,7 +115,11 @@ class Terminal:
         while True:
             await trio.lowlevel.wait_readable(0)
             data = _read_now()
-            if not data or (data := self._colours.typed(data)):
+            if not data:
+                return data
+            data = self._colours.typed(data)
+            self._tell_guardian()  # of colours that are known only now
+            if data:
                 return data
 
     async def write(self, data: bytes) -> None:
@@ -123,8 +127,7 @@ class Terminal:
         async with self._writing:
             self._note_modes(data)
             left = memoryview(self._colours.shown(data))
-            if self._guardian is not None:
-                self._guardian.tell(self._farewell + self._last_words)
+            self._tell_guardian()
             while left:
                 try:
                     left = left[os.write(self._output, left) :]
@@ -177,6 +180,10 @@ class Terminal:
             from .guardian import Guardian
 
             self._guardian = Guardian(self._output, self._cooked)
+            self._tell_guardian()
+
+    def _tell_guardian(self) -> None:
+        if self._guardian is not None:
             self._guardian.tell(self._farewell + self._last_words)
 
     @property
