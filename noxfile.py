@@ -14,7 +14,7 @@ nox.options.default_venv_backend = "venv"
 nox.options.error_on_external_run = True
 nox.options.error_on_missing_interpreters = True
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "layers", "web", "tests", "browser"]
+nox.options.sessions = ["lint", "types", "layers", "web", "tests", "fuzz", "browser"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -22,6 +22,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 BROWSER_PROGRAMS = ["chromium", "vim", "less"]
 # What some tests need and skip themselves without, by the Debian package that it comes in.
 TEST_PROGRAMS = {"ip": "iproute2", "vim": "vim"}
+# Twenty seconds of it, always the same.
+FUZZING = ["--phases", "coverage,fuzzing", "--max-examples", "12"]
 
 
 @nox.session
@@ -65,7 +67,22 @@ def tests(session: nox.Session) -> None:
     if missing and may_install():
         apt_install(session, missing)
     install(session, "tests", "-e", ".")
-    session.run("pytest", "--ignore=tests/browser", *session.posargs)
+    session.run("pytest", *at_once(session), "--ignore=tests/browser", *session.posargs)
+
+
+@nox.session
+def deep(session: nox.Session) -> None:
+    """The same, but all that is tried at random, repeated or driven to a limit far more often."""
+    install(session, "tests", "-e", ".")
+    patient = ["-o", "faulthandler_timeout=1800"]
+    session.run(
+        "pytest",
+        *at_once(session),
+        *patient,
+        "--ignore=tests/browser",
+        *session.posargs,
+        env={"LOOPSY_DEEP": "1"},
+    )
 
 
 @nox.session
@@ -78,9 +95,13 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Ask a real node by HTTP whatever schemathesis makes up; options of its `run` may follow."""
+    """Ask a real node by HTTP what schemathesis makes up; options of its `run` may follow.
+
+    By default the same thousand requests each time. `nox -s fuzz -- --max-time 600 --seed 7` asks
+    others, also what follows from one another.
+    """
     install(session, "fuzz", "-e", ".")
-    session.run("python", "-m", "tests.fuzz.run_http", *(session.posargs or ["--max-time", "120"]))
+    session.run("python", "-m", "tests.fuzz.run_http", *(session.posargs or FUZZING))
 
 
 @nox.session
@@ -101,6 +122,13 @@ def bench(session: nox.Session) -> None:
         results = [json.loads(line) for line in str(said).splitlines() if line.startswith("{")]
         rows.extend({"program": program, **result} for result in results)
     show(rows)
+
+
+def at_once(session: nox.Session) -> list[str]:
+    """Return what has pytest run tests side by side; two a processor, for half of them wait."""
+    if any(word.startswith(("-n", "--numprocesses", "--pdb")) for word in session.posargs):
+        return []
+    return ["--numprocesses", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal"]
 
 
 def install(session: nox.Session, group: str, *more: str) -> None:

@@ -3,22 +3,29 @@
 Local is to this machine's own node; sealed is to another node over TCP on the loopback, through
 ours, as `loopsy send kai` does it. All of it is synced to the disk, so the floors are synced too:
 `cp` with a sync behind it, and `scp` with a sync, whose sshd is started here where there is one.
+The `floor` is what no implementation gets around: reading, both digests, sealing and opening, each
+socket on the way, writing and syncing, one after the other in buffers that are used again. Its
+figure is what all processors of this machine could do of that, `cpu_s` its processor time. Of a
+transfer `of_floor` is how much of that speed it has, and `cpu_of_floor` how much more processor
+time it takes in all processes together, which other work on the machine hardly changes.
 Aims: over 300 MB/s sealed, or what the disk does if that is less; less than 32 MB more of memory in
 all processes together.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import socket
 import subprocess
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from bench._figures import report
 from loopsy_core.wire import AddPeer, Hello, ListPeers
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
 
 LARGE: Final = int(os.environ.get("BENCH_MB", "1000")) * 1_000_000
 BLOCK: Final = 10_000_000
+PIECE: Final = 1_040_000
 SMALL_FILES: Final = 10_000
 RUNS: Final = 3
 
@@ -43,6 +51,52 @@ def field(pid: int | str, name: str) -> float:
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise LookupError(name)
+
+
+def processor_time(pid: int | str) -> float:
+    """Return the seconds of processor time that a process has taken."""
+    after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def crossed(near: socket.socket, far: socket.socket, pieces: int) -> None:
+    """Have pieces of a file cross a pair of sockets, in parts that the buffers have room for."""
+    part = bytes(65_000)
+    into = bytearray(len(part))
+    for _ in range(pieces * PIECE // len(part)):
+        near.sendall(part)
+        left = len(part)
+        while left:
+            left -= far.recv_into(into, left)
+
+
+def floor_of(source: Path, made: Path, *, sealed: bool) -> float:
+    """Return the processor time of what cannot be left out of moving a file, in seconds."""
+    remove(made)
+    began = time.process_time()
+    aead, nonce = ChaCha20Poly1305(bytes(32)), bytes(12)
+    record = bytearray(65_519)
+    closed = bytearray(len(record) + 16)
+    digests = [hashlib.sha256(), hashlib.sha256()]
+    pieces = source.stat().st_size // PIECE
+    with source.open("rb", buffering=0) as there, made.open("wb", buffering=0) as here:
+        buffer = memoryview(bytearray(PIECE))
+        while count := there.readinto(buffer):
+            for digest in digests:
+                digest.update(buffer[:count])
+            here.write(buffer[:count])
+            for _ in range(count // len(record) if sealed else 0):
+                aead.encrypt_into(nonce, record, None, closed)
+                aead.decrypt_into(nonce, closed, None, record)
+        os.fsync(here.fileno())
+    with ExitStack() as stack:
+        pair = [stack.enter_context(sock) for sock in socket.socketpair()]
+        crossed(pair[0], pair[1], pieces)
+        if sealed:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            near = stack.enter_context(socket.create_connection(listener.getsockname()))
+            crossed(near, stack.enter_context(listener.accept()[0]), pieces)
+    return time.process_time() - began
 
 
 class Memory:
@@ -195,11 +249,23 @@ async def measure(folder: Path, near: Client, pids: list[int | str], scp: list[s
             command = [*scp, str(what), target]
             figure("scp and sync", await trio.to_thread.run_sync(copied, command, out))
         for case, client in (("local", near), ("sealed", far)):
+            least = 0.0
+            if name == "large":
+                sealed = case == "sealed"
+                least = await trio.to_thread.run_sync(
+                    lambda sealed=sealed: floor_of(what, out, sealed=sealed)  # noqa: B023
+                )
+                figure(f"floor, {case}", least / (os.cpu_count() or 1), cpu_s=least)
             for way, move in (("send", client.send), ("pull", client.pull)):
                 memory = Memory(*pids)
+                before = sum(map(processor_time, pids))
                 seconds = await timed(lambda move=move: move([what], out.parent), out)  # noqa: B023
-                more = memory.growth()
-                figure(f"{way}, {case}", seconds, of_cp=floor / seconds, memory_mb=more)
+                taken = sum(map(processor_time, pids)) - before
+                more: dict[str, object] = {"of_cp": floor / seconds, "memory_mb": memory.growth()}
+                if least:
+                    more["of_floor"] = least / (os.cpu_count() or 1) / seconds
+                    more["cpu_of_floor"] = taken / least
+                figure(f"{way}, {case}", seconds, **more)
 
 
 async def main() -> None:

@@ -4,7 +4,7 @@
     LOOPSY_HOME=~/.loopsy/fleet/fleet-1 python examples/roll_call.py
 
 What is answered is kept in the context here, under `roll:<machine>` for an hour, where
-`loopsy context list --prefix roll:` and `loopsy context watch roll:` show it to everybody.
+`loopsy context list --prefix roll:` and `loopsy context watch --prefix roll:` show it to everybody.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
-from loopsy_core.errors import Gone, LoopsyError, NoDaemon, error_from_code
+from loopsy_core.errors import Gone, LoopsyError, NoDaemon
 from loopsy_core.home import Home, socket_address
 from loopsy_core.wire import (
     CHUNK,
@@ -26,6 +26,7 @@ from loopsy_core.wire import (
     cost,
     encode,
     encode_frames,
+    read_fault,
     read_reply,
 )
 
@@ -180,7 +181,7 @@ def _converse(
                 unsent.pop(heard.id, None)
                 number = waiting.pop(heard.id)
                 if isinstance(heard, Fault):
-                    replies[number] = error_from_code(heard.code, heard.message)
+                    replies[number] = read_fault(heard)
                 else:
                     replies[number] = read_reply(questions[number].operation, heard.result)
     late = Gone("it does not answer")

@@ -124,6 +124,9 @@ GROUPS = {
 }
 """The first words that need a second."""
 
+WIDEST = max(map(len, COMMANDS))
+"""Columns of the names of commands."""
+
 _INTRODUCTION = (
     "Your terminals and AI agents, on every machine you own, from any device.\n"
     "\n"
@@ -131,10 +134,10 @@ _INTRODUCTION = (
 )
 _EVERYWHERE = (
     "Everywhere\n"
-    "  --home DIR       The home to use instead of ~/.loopsy, like LOOPSY_HOME\n"
-    "  --json           Print one JSON document, where a command prints data\n"
-    "  --help           What a command does, and its options\n"
-    "  --version        Which version this is\n"
+    "  --home DIR         The home to use instead of ~/.loopsy, like LOOPSY_HOME\n"
+    "  --json             Print one JSON document, where a command prints data\n"
+    "  --help             What a command does, and its options\n"
+    "  --version          Which version this is\n"
 )
 
 
@@ -175,4 +178,4 @@ def help_text(group: str = "") -> str:
 
 
 def _table(commands: Mapping[str, tuple[str, str]]) -> str:
-    return "".join(f"  {name:<15}  {summary}\n" for name, (summary, _) in commands.items())
+    return "".join(f"  {name:<{WIDEST}}  {summary}\n" for name, (summary, _) in commands.items())

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from loopsy_core.errors import BadRequest
 from loopsy_core.home import parse_duration
 from loopsy_core.wire import (
+    MAX_CONTEXT_TTL,
     ContextDeleted,
     DeleteContext,
     GetContext,
@@ -34,6 +35,7 @@ STANDARD_INPUT: Final = "-"
 
 Value = Annotated[str, Parameter(allow_leading_hyphen=True)]
 Ttl = Annotated[str | None, Option("How long it stays: 30s, 5m, 2h, 7d; for ever if not.", "TIME")]
+Prefix = Annotated[str, Option("Only keys that begin so.")]
 IfRevision = Annotated[
     int | None, Option("Only if it has this revision now; 0: only if it is not there.", "NUMBER")
 ]
@@ -54,7 +56,7 @@ def set_value(
     It is on disk when the command returns. A key has up to 512 characters, a value up to 1 MiB.
     """
     data = sys.stdin.buffer.read() if value == STANDARD_INPUT else value.encode()
-    lifetime = None if ttl is None else parse_duration(ttl)
+    lifetime = None if ttl is None else parse_duration(ttl, MAX_CONTEXT_TTL)
     info = ask(SetContext(key=key, ttl=lifetime, if_revision=if_revision), to=peer, data=data)
     if json:
         print_json(info)
@@ -76,12 +78,7 @@ def get(key: str, /, *, peer: Peer = None, json: Json = False) -> None:
         sys.stdout.buffer.write(b"\n")
 
 
-def list_entries(
-    *,
-    prefix: Annotated[str, Option("Only keys that begin so.")] = "",
-    peer: Peer = None,
-    json: Json = False,
-) -> None:
+def list_entries(*, prefix: Prefix = "", peer: Peer = None, json: Json = False) -> None:
     """List the keys, in order."""
     entries: list[ContextInfo] = []
     after: str | None = ""
@@ -108,8 +105,8 @@ def delete(
         say(f"{clean(info.key)} is deleted")
 
 
-def watch(prefix: str = "", /, *, peer: Peer = None, json: Json = False) -> None:
-    """Print the keys that begin with PREFIX and their values, and then each change as it comes.
+def watch(*, prefix: Prefix = "", peer: Peer = None, json: Json = False) -> None:
+    """Print keys and their values, and then each change as it comes.
 
     With --json each is a document of its own, on one line. Ctrl-C ends it.
     """
@@ -127,7 +124,7 @@ def broadcast(key: str, value: Value, /, *, ttl: Ttl = None, json: Json = False)
 
     if value == STANDARD_INPUT:
         value = sys.stdin.read()
-    lifetime = None if ttl is None else parse_duration(ttl)
+    lifetime = None if ttl is None else parse_duration(ttl, MAX_CONTEXT_TTL)
     results = run(lambda: _broadcast(key, value, lifetime))
     if json:
         print_json([{"machine": name, "error": error} for name, error in results.items()])
@@ -140,12 +137,14 @@ def broadcast(key: str, value: Value, /, *, ttl: Ttl = None, json: Json = False)
 async def _watch(prefix: str, peer: str | None, *, as_json: bool) -> None:
     from loopsy_core.client import open_client
 
+    from .watching import watch_on
+
+    def tell(change: ContextChange) -> None:
+        _print_change(change, as_json=as_json)
+        flush()
+
     async with open_client() as here:
-        there = here if peer is None else here.peer(peer)
-        async with there.context.watch(prefix) as changes:
-            async for change in changes:
-                _print_change(change, as_json=as_json)
-                flush()
+        await watch_on(here if peer is None else here.peer(peer), prefix, tell)
 
 
 def _print_change(change: ContextChange, *, as_json: bool) -> None:

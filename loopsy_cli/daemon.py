@@ -83,8 +83,7 @@ def start(
             say("it does not listen on the network; `loopsy restart --lan` makes it")
     else:
         say(f"the daemon runs (process {pid}); `loopsy shell` opens a session")
-        if (problem := ask(NodeStatus(), home).http_problem) is not None:
-            note(f"scripts cannot reach it by HTTP: {clean(problem)}")
+        _note_problems(home)
 
 
 def stop(
@@ -141,6 +140,16 @@ def restart(
         print_json({"home": _path(home.root), "pid": pid or node_pid(home), "sessions": living})
     else:
         say("the daemon runs again" + (f" (process {pid})" if pid else ""))
+        _note_problems(home)
+
+
+def _note_problems(home: Home) -> None:
+    """Say of a daemon that has just started what it has to do without."""
+    status = ask(NodeStatus(), home)
+    if status.http_problem is not None:
+        note(f"scripts cannot reach it by HTTP: {clean(status.http_problem)}")
+    if status.sharing_problem is not None:
+        note(f"there is no context, no messages and no tasks: {clean(status.sharing_problem)}")
 
 
 def ensure_daemon(home: Home, *, lan: bool = False) -> int | None:

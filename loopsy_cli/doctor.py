@@ -26,7 +26,7 @@ from .options import Json
 from .show import clean, colourful, print_json, say
 from .status import host_line
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "look_at_peer"]
 
 RELAY_PATIENCE: Final = 5.0
 """Seconds that the relay may take to answer."""
@@ -85,7 +85,8 @@ def _look(home: Home) -> Iterator[Finding]:
         )  # fmt: skip
     yield from _relay(status.relay)
     yield _network(home, status)
-    yield from map(_peer, ask(ListPeers(), home).peers)
+    for peer in ask(ListPeers(), home).peers:
+        yield from look_at_peer(peer)
     yield _agents(home)
 
 
@@ -175,17 +176,25 @@ def _network(home: Home, status: Status) -> Finding:
     )
 
 
-def _peer(peer: PeerInfo) -> Finding:
-    if peer.way is not None:
-        how = "directly" if peer.way == "lan" else "through the relay"
-        trip = "" if peer.round_trip is None else f", {peer.round_trip * 1000:.1f} ms away"
-        return Finding("machine", Verdict.GOOD, f"{peer.name} is reached {how}{trip}")
-    tried = ", ".join(peer.addresses) or "no address is known"
-    return Finding(
-        "machine", Verdict.BAD,
-        f"{peer.name} is not reached: {peer.problem or 'nothing answers'} ({tried})",
-        "see that it is on and in the same network with `loopsy start --lan`, or set a relay there",
-    )  # fmt: skip
+def look_at_peer(peer: PeerInfo) -> Iterator[Finding]:
+    """Say whether and how a machine is reached, or why it is not."""
+    if peer.way is None:
+        tried = f" (known at {', '.join(peer.addresses)})" if peer.addresses else ""
+        yield Finding(
+            "machine", Verdict.BAD,
+            f"{peer.name} is not reached: {peer.problem or 'nothing answers'}{tried}", peer.mend,
+        )  # fmt: skip
+        return
+    how = "directly" if peer.way == "lan" else "through the relay"
+    trip = "" if peer.round_trip is None else f", {peer.round_trip * 1000:.1f} ms away"
+    yield Finding("machine", Verdict.GOOD, f"{peer.name} is reached {how}{trip}")
+    if peer.clock_ahead is not None and abs(peer.clock_ahead) > CLOCKS_APART:
+        which = "ahead of" if peer.clock_ahead > 0 else "behind"
+        yield Finding(
+            "clock", Verdict.BAD,
+            f"that of {peer.name} is {abs(peer.clock_ahead):.0f} s {which} this machine's",
+            "set the one that is wrong: what has a time limit ends by it",
+        )  # fmt: skip
 
 
 def _agents(home: Home) -> Finding:

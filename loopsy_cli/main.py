@@ -218,7 +218,8 @@ def _tell(error: LoopsyError, as_json: bool) -> int:
     message = clean(" ".join(str(error).split()))
     if as_json:
         # The one document that the command prints: it had nothing to print when it failed.
-        print_json({"error": {"code": error.code, "message": message}})
+        details = {"details": error.details} if error.details else {}
+        print_json({"error": {"code": error.code, "message": message, **details}})
         sys.stdout.flush()
     sys.stderr.write(f"loopsy: {message}\n")
     sys.stderr.flush()

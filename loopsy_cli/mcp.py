@@ -31,7 +31,7 @@ def serve() -> None:
     from loopsy_core.home import Home
     from loopsy_mcp import serve as serve_agent
 
-    # The thread that reads standard input cannot be interrupted, so Ctrl-C may simply end us.
+    # Until it serves, and then knows better, Ctrl-C may simply end us.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     serve_agent(Home.find())
 

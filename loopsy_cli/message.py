@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from loopsy_core.errors import Busy, LoopsyError, NotFound
 from loopsy_core.home import parse_duration
 from loopsy_core.wire import (
+    MAX_MESSAGE_TTL,
     AckMessage,
     ContextCurrent,
     ContextSet,
@@ -29,6 +30,9 @@ from loopsy_core.wire import (
 from .ask import ask
 from .options import Json, Option
 from .show import age, clean, fit, flush, print_json, say, table
+
+if TYPE_CHECKING:
+    from loopsy_core.client import ContextChange
 
 __all__ = ["ack", "broadcast", "inbox", "outbox", "send"]
 
@@ -51,7 +55,8 @@ def send(
     """
     if body == STANDARD_INPUT:
         body = sys.stdin.read()
-    request = SendMessage(to=peer, body=body, type=type, reply_to=reply_to, ttl=parse_duration(ttl))
+    lifetime = parse_duration(ttl, MAX_MESSAGE_TTL)
+    request = SendMessage(to=peer, body=body, type=type, reply_to=reply_to, ttl=lifetime)
     sent = ask(request)
     if json:
         print_json(sent)
@@ -72,7 +77,7 @@ def broadcast(
     """
     if body == STANDARD_INPUT:
         body = sys.stdin.read()
-    lifetime = parse_duration(ttl)
+    lifetime = parse_duration(ttl, MAX_MESSAGE_TTL)
     results: dict[str, Sent | LoopsyError] = {}
     for peer in ask(ListPeers()).peers:
         try:
@@ -117,7 +122,7 @@ def inbox(
         return
     found = _read(f"inbox:{ask(Hello()).name}:")
     if json:
-        print_json(found)
+        print_json([_document(envelope) for envelope in found])
     elif not found:
         say("no message waits")
     for envelope in [] if json else found:
@@ -135,9 +140,9 @@ def ack(message: str, /, *, json: Json = False) -> None:
 
 def outbox(*, json: Json = False) -> None:
     """Show what was sent from here, and how far each message is."""
-    found = _read("outbox:")
+    found = sorted(_read("outbox:"), key=lambda envelope: envelope.ts)
     if json:
-        print_json(found)
+        print_json([_document(envelope) for envelope in found])
     elif not found:
         say("nothing was sent lately")
     else:
@@ -176,15 +181,29 @@ class _AllToldError(Exception):
 
 
 async def _watch(*, as_json: bool) -> None:
-    from loopsy_core.client import open_client
+    from loopsy_core.client import ContextEntry, open_client
 
-    async with open_client() as here, here.messages.watch() as messages:
-        async for envelope in messages:
-            if as_json:
-                say(msgspec.json.encode(envelope).decode())
-            else:
-                _print(envelope)
-            flush()
+    from .watching import watch_on
+
+    def tell(change: ContextChange) -> None:
+        entry = change if isinstance(change, ContextEntry) else None
+        envelope = None if entry is None else decode_message_envelope(entry.value)
+        if envelope is None:
+            return
+        if as_json:
+            print_json(_document(envelope))
+        else:
+            _print(envelope)
+        flush()
+
+    async with open_client() as here:
+        await watch_on(here, f"inbox:{(await here.ask(Hello())).name}:", tell)
+
+
+def _document(envelope: MessageEnvelope) -> dict[str, object]:
+    """Return a message with all its keys; in the context those are left out that say nothing."""
+    fields = msgspec.structs.fields(MessageEnvelope)
+    return {field.encode_name: getattr(envelope, field.name) for field in fields}
 
 
 def _print(envelope: MessageEnvelope) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
+from msgspec.structs import asdict
 
 from loopsy_core.errors import NotFound
 from loopsy_core.home import parse_duration
@@ -14,6 +15,7 @@ from loopsy_core.wire import (
     AddTask,
     CancelTask,
     ClaimTask,
+    ContextDeleted,
     ExtendTask,
     FailTask,
     FinishTask,
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["add", "cancel", "claim", "done", "extend", "fail", "list_tasks", "watch"]
 
 STANDARD_INPUT: Final = "-"
+DAY: Final = 86_400.0
+"""Seconds: the longest that a worker has a task without another word, or waits for one."""
+OPEN: Final = ("pending", "running")
 NOTHING: Final = 1
 """The exit code of a claim that found nothing to do."""
 
@@ -70,7 +75,7 @@ def list_tasks(
         tasks += page.tasks
         after = page.next
     if json:
-        print_json(tasks)
+        print_json([asdict(task) for task in tasks])
     elif not tasks:
         say("there is no task")
     else:
@@ -97,12 +102,12 @@ def claim(
     request = ClaimTask(
         kind=kind,
         worker=worker,
-        lease=parse_duration(lease),
-        wait=0.0 if wait is None else parse_duration(wait),
+        lease=parse_duration(lease, DAY),
+        wait=0.0 if wait is None else parse_duration(wait, DAY),
     )
     task = ask(request, to=peer).task
     if json:
-        print_json(task)
+        print_json(task and asdict(task))
     elif task is None:
         say("there is nothing to do")
     else:
@@ -153,7 +158,9 @@ def extend(
     json: Json = False,
 ) -> None:
     """Say that a claimed task is still being worked on."""
-    request = ExtendTask(id=task, attempt=attempt, lease=parse_duration(lease), progress=progress)
+    request = ExtendTask(
+        id=task, attempt=attempt, lease=parse_duration(lease, DAY), progress=progress
+    )
     _tell(ask(request, to=peer), "is yours for longer", json=json)
 
 
@@ -174,35 +181,33 @@ def watch(task: str = "", /, *, peer: Peer = None, json: Json = False) -> int:
 
 async def _watch(task_id: str, peer: str | None, *, as_json: bool) -> int:
     from loopsy_core.client import ContextEntry, open_client
-    from loopsy_core.wire import ContextCurrent
+
+    from .watching import watch_on
 
     prefix = f"task:{task_id}"
+    seen = False
+
+    def tell(change: ContextChange) -> int | None:
+        nonlocal seen
+        if isinstance(change, ContextEntry):
+            task = decode_task(change.value)
+            if task is None or task_id not in ("", task.id):
+                return None
+            seen = True
+            _show(task, as_json=as_json)
+            return int(task.state != "done") if task_id and task.state not in OPEN else None
+        gone = change.key == prefix if isinstance(change, ContextDeleted) else not seen
+        if task_id and gone:
+            raise NotFound(f"there is no task {task_id!r}")
+        return None
+
     async with open_client() as here:
-        there = here if peer is None else here.peer(peer)
-        seen = False
-        async with there.context.watch(prefix) as changes:
-            async for change in changes:
-                if isinstance(change, ContextCurrent) and task_id and not seen:
-                    raise NotFound(f"there is no task {task_id!r}")
-                task = _task_of(change)
-                if task is None or not isinstance(change, ContextEntry):
-                    continue
-                seen = True
-                _show(task, as_json=as_json)
-                if task.id == task_id and task.state not in ("pending", "running"):
-                    return 0 if task.state == "done" else 1
-    return 1
-
-
-def _task_of(change: ContextChange) -> Task | None:
-    from loopsy_core.client import ContextEntry
-
-    return decode_task(change.value) if isinstance(change, ContextEntry) else None
+        return await watch_on(here if peer is None else here.peer(peer), prefix, tell)
 
 
 def _show(task: Task, *, as_json: bool) -> None:
     if as_json:
-        print_json(task)
+        print_json(asdict(task))
     else:
         more = task.progress if task.state == "running" else task.result or task.error
         told = f": {fit(clean(more), 200)}" if more else ""
@@ -216,7 +221,7 @@ def _text(text: str) -> str:
 
 def _tell(task: Task, what: str, *, json: bool) -> None:
     if json:
-        print_json(task)
+        print_json(asdict(task))
     else:
         say(f"task {clean(task.id)} {clean(what)}")
 

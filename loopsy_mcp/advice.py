@@ -21,12 +21,14 @@ Leave `peer` out for this machine.
 
 - **A command that ends by itself** (build, test, git): `loopsy_execute`. If it takes long you get
   a `job`; call again with `job` and a `timeout` of minutes rather than asking every few seconds.
+  It ends with this conversation, and after an hour (`kill_after`).
 - **A program that asks questions, a server, another agent**: `loopsy_session_start`, then
   `loopsy_session_wait` with a `pattern` and the `cursor` that you got last (`after`), and
   `loopsy_session_write` (`keys: "yes<Enter>"`). The user sees these sessions and can attach to
   them; stop and remove those that you started when you are done.
 - **Files**: `loopsy_transfer_file` copies files and folders, verified, either way.
-- **Facts for others** (a build's number, a port): `loopsy_context_set` and `_get`; to wait for a
+- **Facts for others** (a build's number, a port): `loopsy_context_set` and `_get` with the same
+  `peer`, for each machine has its own; `loopsy_broadcast_context` sets it on all. To wait for a
   change, `loopsy_context_get` with `wait`. Two agents that may collide use `if_revision`.
 - **Word to another machine's agent**: `loopsy_send_message`; it waits for answers by
   `loopsy_check_inbox` with `wait`. Answer with `reply_to`, then `loopsy_ack_message`.

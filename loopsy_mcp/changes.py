@@ -24,7 +24,7 @@ from loopsy_core.wire import ContextCurrent, ContextDeleted
 from .resources import CONTEXT, PEERS, STATUS, context_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from mcp.server.session import ServerSession
 
@@ -46,7 +46,8 @@ class Changes:
         self._watching = False
         self._wanted: set[str] = set()
         self._session: ServerSession | None = None
-        self._keys: set[str] = set()
+        self._revisions: dict[str, int] | None = None
+        """Of each key that there is; None before they are known."""
         self.listen = ListenHandler(self._bus)
         """Answers `subscriptions/listen`; call `watch` first."""
 
@@ -80,24 +81,34 @@ class Changes:
                 await self._updated(PEERS, STATUS)
 
     async def _watch_context(self) -> None:
-        current, before, self._keys = False, self._keys, set()
+        before, now = self._revisions, dict[str, int]()
         async with self._desk.client.context.watch() as changes:
             async for change in changes:
                 if isinstance(change, ContextCurrent):
-                    current = True
-                    if before and before != self._keys:
-                        await self._listed()
+                    self._revisions = now
+                    await self._tell_what_came_between(before, now)
                 elif isinstance(change, ContextEntry):
-                    known = change.key in self._keys
-                    self._keys.add(change.key)
-                    if current:
+                    known = change.key in now
+                    now[change.key] = change.info.revision
+                    if self._revisions is now:
                         await self._updated(CONTEXT, context_uri(change.key))
                         if not known:
                             await self._listed()
                 elif isinstance(change, ContextDeleted):
-                    self._keys.discard(change.key)
+                    now.pop(change.key, None)
                     await self._updated(CONTEXT, context_uri(change.key))
                     await self._listed()
+
+    async def _tell_what_came_between(
+        self, before: Mapping[str, int] | None, now: Mapping[str, int]
+    ) -> None:
+        """Tell of what changed while the node was away."""
+        if before is None or before == now:
+            return
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        await self._updated(CONTEXT, *map(context_uri, changed))
+        if before.keys() != now.keys():
+            await self._listed()
 
     async def _updated(self, *uris: str) -> None:
         for uri in uris:

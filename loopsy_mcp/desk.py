@@ -61,6 +61,7 @@ class Desk:
         `offline_too`; `Refused` for one that the settings keep from agents; `NoDaemon`.
         """
         here = await self.client.ask(Hello())
+        peer = None if peer is None else peer.strip()
         if peer is None or peer.lower() in (here.name.lower(), here.node_id, *HERE):
             return Place(here.name, self.client, here=True)
         found = _find((await self.client.ask(ListPeers())).peers, peer)

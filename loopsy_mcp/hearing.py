@@ -10,7 +10,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, Self
 
+import anyio
 import mcp_types as types
+import trio
 from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 
@@ -40,6 +42,8 @@ class Heard:
         """Read from one, and answer by the other."""
         self._reading = reading
         self._writing = writing
+        self._listening = trio.CancelScope()
+        self.hung_up = False
 
     @property
     def last_context(self) -> contextvars.Context | None:
@@ -47,10 +51,27 @@ class Heard:
         context: contextvars.Context | None = getattr(self._reading, "last_context", None)
         return context
 
+    def hang_up(self) -> None:
+        """Hear nothing more: it is as if the agent had left."""
+        self.hung_up = True
+        self._listening.cancel()
+
     async def receive(self) -> SessionMessage | Exception:
-        """Return the next message."""
+        """Return the next message; raises `EndOfStream` when there are no more."""
+        if not self.hung_up:
+            with trio.CancelScope() as self._listening:
+                return await self._receive()
+        raise anyio.EndOfStream
+
+    async def _receive(self) -> SessionMessage | Exception:
         while True:
             heard = await self._reading.receive()
+            if isinstance(heard, SessionMessage):
+                if not _is_asked_by_nobody(heard):
+                    return heard
+                needed = "a request needs an id, a whole number or a text"
+                await self._writing.send(SessionMessage(_error(None, NO_REQUEST, needed)))
+                continue
             if not isinstance(heard, ValidationError):
                 return heard
             said = _said(heard)
@@ -71,8 +92,6 @@ class Heard:
 
     async def __anext__(self) -> SessionMessage | Exception:
         """Return the next message, until there are no more."""
-        import anyio
-
         try:
             return await self.receive()
         except anyio.EndOfStream:
@@ -90,6 +109,17 @@ class Heard:
     ) -> bool | None:
         """Close what is read."""
         return await self._reading.__aexit__(kind, error, traceback)
+
+
+def _is_asked_by_nobody(heard: SessionMessage) -> bool:
+    """Whether it is a request whose id is none that can be answered to.
+
+    The SDK takes it for a notification, and passes over it: but those have names of their own.
+    """
+    message = heard.message
+    return isinstance(message, types.JSONRPCNotification) and not message.method.startswith(
+        "notifications/"
+    )
 
 
 def _said(error: ValidationError) -> object:
@@ -116,5 +146,9 @@ def _complaint(said: object, error: ValidationError) -> types.JSONRPCError:
         what = error.errors()[0]
         where = ".".join(map(str, what["loc"][1:])) or "message"
         code, message = NO_REQUEST, f"this is no request: {what['msg']} ({where})"
+    return _error(asker, code, message)
+
+
+def _error(asker: int | str | None, code: int, message: str) -> types.JSONRPCError:
     problem = types.ErrorData(code=code, message=message)
     return types.JSONRPCError(jsonrpc="2.0", id=asker, error=problem)

@@ -134,7 +134,10 @@ class Job:
         except NotFound as error:
             if not started:
                 raise
-            self.error = Gone(f"the connection was lost, and the command with it ({error})")
+            self.error = Gone(
+                f"the connection was lost, and {self.machine} does not know of the command any more"
+                f" ({error}): if its node was started anew, the command may still run"
+            )
         except LoopsyError as error:
             if not started:
                 raise
@@ -170,7 +173,7 @@ class Jobs:
         cwd: str | None,
         env: Mapping[str, str] | None,
         stdin: bytes | None,
-        limit: float | None,
+        limit: float,
     ) -> Job:
         """Run `argv` there and return once it runs; cancelled before that, it does not run."""
         opening = place.client.start_job(

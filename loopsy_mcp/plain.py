@@ -6,7 +6,7 @@ import codecs
 import re
 from typing import Final
 
-__all__ = ["PlainText", "cut", "plain", "readable"]
+__all__ = ["PlainText", "cut", "cut_off", "left_over", "plain", "readable"]
 
 # One escape sequence each: CSI, then OSC and the other strings, then the short ones. No part can
 # match in two ways, so that hostile output costs no more than friendly.
@@ -56,6 +56,24 @@ def plain(data: bytes) -> str:
     text = _ESCAPE.sub("", data.decode("utf-8", "replace"))
     lines = (line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
     return _INVISIBLE.sub("", "\n".join(lines))
+
+
+def cut_off(data: bytes) -> int:
+    """Return how many bytes at the end of `data` begin a character that does not end there."""
+    for size in range(1, min(4, len(data) + 1)):
+        byte = data[-size]
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return size if size < length else 0
+        if byte < 0x80:
+            break
+    return 0
+
+
+def left_over(data: bytes) -> int:
+    """Return how many bytes at the beginning of `data` end a character that began before it."""
+    found = (at for at, byte in enumerate(data[:4]) if not 0x80 <= byte < 0xC0)
+    return next(found, len(data) if len(data) < 4 else 0)
 
 
 def readable(data: bytes) -> str:

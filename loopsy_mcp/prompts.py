@@ -38,7 +38,7 @@ Machines: {machines}.
 3. Plain commands: `loopsy_execute`. Parts that need judgement there: `loopsy_task_add` in that
    machine's queue if an agent serves it, or `loopsy_session_start` with `agent` and the part as its
    prompt in `args`.
-4. Tell the agents what they need from each other by `loopsy_context_set` (facts) and
+4. Tell the agents what they need from each other by `loopsy_broadcast_context` (facts) and
    `loopsy_send_message` (requests); move files by `loopsy_transfer_file`.
 5. Wait rather than poll (`wait`, `timeout`, `loopsy_session_wait`). If a machine goes offline, go
    on with the others and come back to it.

@@ -93,9 +93,9 @@ async def _read(desk: Desk, uri: str) -> tuple[str, str]:
         desk.policy.check(ContextList)
         page = await desk.client.ask(ListContext())
         return _json(page), _JSON
-    if uri.startswith(f"{CONTEXT}/"):
+    if uri.startswith(f"{CONTEXT}/") and (key := unquote(uri.removeprefix(f"{CONTEXT}/"))):
         desk.policy.check(ContextGet)
-        entry = await desk.client.context.get(unquote(uri.removeprefix(f"{CONTEXT}/")))
+        entry = await desk.client.context.get(key)
         if entry is not None:
             return entry.value, _TEXT
     known = f"{PEERS}, {STATUS}, {CONTEXT} and {CONTEXT}/<key>"

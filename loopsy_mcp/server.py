@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 
 __all__ = ["make_server", "serve"]
 
+GOODBYE: Final = 2.0
+"""Seconds in which what runs for an agent is taken back when a signal ends us; it takes 0.01."""
+
 _log: Final = logging.getLogger("loopsy.mcp")
 
 
@@ -58,15 +62,40 @@ class Served:
 
 
 def serve(home: Home) -> None:
-    """Serve the agent at the other end of standard input and output until it leaves."""
+    """Serve the agent at the other end of standard input and output until it leaves.
+
+    SIGTERM, SIGINT and SIGHUP end the process as they do by default, once what the agent left
+    running has been taken back.
+    """
     trio.run(_serve, home)
 
 
 async def _serve(home: Home) -> None:
     server = make_server(home)
     options = server.create_initialization_options(NotificationOptions(resources_changed=True))
-    async with stdio_server() as (reading, writing):
-        await server.run(Heard(reading, writing), writing, options)
+    async with stdio_server() as (reading, writing), trio.open_nursery() as nursery:
+        heard, over = Heard(reading, writing), trio.Event()
+        nursery.start_soon(_end_when_told, heard, over)
+        await server.run(heard, writing, options)
+        over.set()
+        if not heard.hung_up:
+            nursery.cancel_scope.cancel()
+
+
+async def _end_when_told(heard: Heard, over: trio.Event) -> None:
+    """End by a signal as everybody does, but take back first what runs for the agent.
+
+    Leaving our blocks would not do: the thread that reads standard input cannot be interrupted.
+    """
+    hung_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup wants us to go on
+    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hung_up else [])]
+    with trio.open_signal_receiver(*numbers) as signals:
+        number = await anext(aiter(signals))
+        heard.hang_up()
+        with trio.move_on_after(GOODBYE):
+            await over.wait()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 def make_server(home: Home) -> Server[Served]:
@@ -183,7 +212,9 @@ async def _tell(context: Context, done: float, total: float | None, message: str
 
 def _result(said: Said) -> CallToolResult:
     return types.CallToolResult(
-        content=[types.TextContent(text=said.text)], structured_content=dict(said.data)
+        content=[types.TextContent(text=said.text)],
+        structured_content=dict(said.data),
+        is_error=said.failed,
     )
 
 

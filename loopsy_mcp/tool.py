@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Protocol, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    ClassVar,
+    Final,
+    Literal,
+    Protocol,
+    TypeAlias,
+    get_args,
+    get_origin,
+)
 
 import attrs
 import msgspec
@@ -61,6 +71,8 @@ class Said:
 
     text: str
     data: Mapping[str, Json]
+    failed: bool = False
+    """Whether it is of something that went wrong, though there is more to say than that."""
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,15 +91,26 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 def read_arguments(kind: type[Tool], arguments: Mapping[str, object] | None) -> Tool:
     """Return the call that `arguments` describe, or raise `BadRequest` naming what is wrong.
 
-    Null counts as left out, for many models send it where they have nothing to say.
+    Null counts as left out, and so does an empty text where nothing is the default: many models
+    send them where they have nothing to say.
     """
-    given = {name: value for name, value in (arguments or {}).items() if value is not None}
+    fields = msgspec.structs.fields(kind)
+    idle = {field.name for field in fields if field.default is None}
+    given = {
+        name: value
+        for name, value in (arguments or {}).items()
+        if value is not None and not (value == "" and name in idle)
+    }
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         known = ", ".join(kind.__struct_fields__)
         what = str(error).replace("`$.", "`").replace("Object ", "the call ")
-        raise BadRequest(f"{kind.tool}: {what}. Its arguments are: {known}") from None
+        for field in fields:
+            if what.endswith(f"`{field.name}`") and get_origin(field.type) is Literal:
+                what += f", which is one of: {', '.join(get_args(field.type))}"
+        takes = f"Its arguments are: {known}" if known else "It takes none"
+        raise BadRequest(f"{kind.tool}: {what}. {takes}") from None
 
 
 def schema_of(kind: type[Tool]) -> dict[str, Json]:

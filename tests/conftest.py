@@ -44,9 +44,13 @@ def no_error_is_logged(
     assert not errors, "\n".join(record.getMessage() for record in errors)
 
 
-@pytest.fixture(autouse=True)
-def where_processes_find_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+@pytest.fixture(autouse=True, scope="session")
+def where_processes_find_us() -> Generator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        # They are many: each would compile all of us anew, which takes half of its start.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        yield
 
 
 @pytest.fixture

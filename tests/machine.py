@@ -10,15 +10,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from loopsy_core.client import Client, open_client, open_host_client, start_daemon
-from loopsy_core.errors import Gone
-from loopsy_core.home import Home, create_identity, parse_peer_id
+from loopsy_core.errors import Busy, Gone
+from loopsy_core.home import Home, create_identity, lock_file, parse_peer_id
 from loopsy_core.links import open_conversation
 from loopsy_core.links.relay import open_sealed_by_relay
 from loopsy_core.links.relay_api import RelayApi
@@ -35,6 +35,9 @@ from loopsy_core.wire import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+
+HOST_ENDS: Final = 10.0
+"""Seconds that a session host may take to end."""
 
 _SERVE_RELAY: Final = """
 import sys, trio
@@ -84,6 +87,11 @@ async def _end_sessions(home: Home) -> None:
         return
     host_pid = int(home.host_lock.read_text(encoding="ascii"))
     os.kill(host_pid, signal.SIGTERM)
+    with trio.fail_after(HOST_ENDS):
+        while True:  # it writes to its home to the last
+            with suppress(Busy), lock_file(home.host_lock):
+                return
+            await trio.sleep(0.01)
 
 
 @contextmanager

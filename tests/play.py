@@ -20,6 +20,7 @@ from hypothesis import settings
 from loopsy_core.errors import ProtocolViolation
 from loopsy_core.wire import Ask, Calls, Message, Raw, encode
 from loopsy_core.wire.messages import decode_message
+from tests.depth import DEEP, deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,8 +37,11 @@ HELLO: Final = encode("hello")
 
 
 def bounded(examples: int) -> settings:
-    """Return settings for a property: the same examples in every run, and no clock over them."""
-    return settings(max_examples=examples, deadline=None, derandomize=True)
+    """Return settings for a property: the same examples in every run, and no clock over them.
+
+    `nox -s deep` tries ten times as many, and others each time.
+    """
+    return settings(max_examples=deep(1, 10) * examples, deadline=None, derandomize=not DEEP)
 
 
 def written(line: Line) -> bytes:

@@ -1,9 +1,11 @@
 """How each agent is told of an MCP server, and how it is looked up.
 
 What is said here of their commands was tried in November 2026, without a network: Claude Code
-2.1.197, Codex 0.169, Gemini CLI 0.61, OpenCode 1.18.33. Claude Code's and Gemini's own commands
-are used where they are installed. Codex's loses the comments between the tables of its servers
-and OpenCode's moves comments and cannot remove, so for these two the file is edited here.
+2.1.197, Codex 0.171, Gemini CLI 0.61, OpenCode 1.18.33. Claude Code's own command is
+used where it is installed, to add and to remove; it changes no entry. For the others the file is
+edited here: Codex's command loses the comments between the tables of its servers, OpenCode's moves
+comments and cannot remove, and Gemini's writes the values of variables in place of their names
+(`"TOKEN": "$TOKEN"`), for all servers, so that secrets would end up in its settings.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ NAME: Final = "loopsy"
 WITHOUT_A_WORD: Final = 60
 """Seconds for which we may be silent in a call to OpenCode, which by default are five."""
 LONGEST_CALL: Final = 3660
-"""Seconds that a call by Codex may take, by default 60; our tools wait up to an hour."""
+"""Seconds that a call by Codex or Gemini may take, by default 60 and 600, whatever we say of it
+meanwhile; our tools wait up to an hour, and a call that is given up ends what it ran."""
 PATIENCE: Final = 60.0
 """Seconds for an agent's own command."""
 
@@ -105,14 +108,10 @@ class Registered(ABC):
             return "is registered already"
         if state == "switched off":
             return f"is registered already, and switched off in {self.file}"
-        own = self.own_command(command)
-        if own is not None:
-            steps = [own]
-            if state == "different" and (remove := self.own_command(None)):
-                steps.insert(0, remove)
-            return _run(steps, dry_run=dry_run)
         values = self.wanted(command)
         if state == "missing":
+            if (own := self.own_command(command)) is not None:
+                return _run(own, dry_run=dry_run)
             values |= self.at_first
         return self._change(lambda text: self.with_entry(text, values), dry_run=dry_run)
 
@@ -122,7 +121,7 @@ class Registered(ABC):
             return "is not registered"
         own = self.own_command(None)
         if own is not None:
-            return _run([own], dry_run=dry_run)
+            return _run(own, dry_run=dry_run)
         return self._change(self.without_entry, dry_run=dry_run)
 
     def _change(self, change: Callable[[str], str], *, dry_run: bool) -> str:
@@ -213,6 +212,7 @@ class Gemini(JsonAgent):
     name = "gemini"
     title = "Gemini CLI"
     program = "gemini"
+    at_first: Mapping[str, Value] = {"timeout": LONGEST_CALL * 1000}
 
     @property
     def file(self) -> Path:
@@ -225,15 +225,6 @@ class Gemini(JsonAgent):
         allowed, excluded = (get_member(text, ("mcp", name)) for name in ("allowed", "excluded"))
         left_out = isinstance(allowed, list) and NAME not in allowed
         return left_out or (isinstance(excluded, list) and NAME in excluded)
-
-    def own_command(self, command: Sequence[str] | None) -> list[str] | None:
-        """Return `gemini mcp add` or `remove`."""
-        program = shutil.which(self.program)
-        if program is None:
-            return None
-        if command is None:
-            return [program, "mcp", "remove", "--scope", "user", NAME]
-        return [program, "mcp", "add", "--scope", "user", NAME, *command]
 
 
 class OpenCode(JsonAgent):
@@ -307,27 +298,26 @@ AGENTS: Final[dict[str, Registered]] = {
 }
 
 
-def _run(commands: Sequence[Sequence[str]], *, dry_run: bool) -> str:
-    """Run an agent's own commands; raises `LoopsyError` with what it said when one fails."""
+def _run(command: Sequence[str], *, dry_run: bool) -> str:
+    """Run an agent's own command; raises `LoopsyError` with what it said when it fails."""
     import shlex
 
-    shown = " && ".join(shlex.join(command) for command in commands)
+    shown = shlex.join(command)
     if dry_run:
         return f"would run: {shown}"
-    for command in commands:
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                timeout=PATIENCE,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise LoopsyError(f"{shlex.join(command)} did not work: {error}") from None
-        if done.returncode:
-            said = " ".join((done.stderr or done.stdout).split())[:300]
-            raise LoopsyError(f"{shlex.join(command)} failed: {said}")
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=PATIENCE,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LoopsyError(f"{shown} did not work: {error}") from None
+    if done.returncode:
+        said = " ".join((done.stderr or done.stdout).split())[:300]
+        raise LoopsyError(f"{shown} failed: {said}")
     return f"ran {shown}"

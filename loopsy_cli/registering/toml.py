@@ -35,12 +35,13 @@ def set_table(text: str, path: tuple[str, str], values: Mapping[str, Value]) -> 
     Raises `BadRequest` when the file is written so that this cannot be done line by line.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
+    ended = not text.strip() or text.endswith("\n")  # as the result is, or it could not be restored
     lines = [f"{key} = {_written(value)}" for key, value in values.items()]
     block = _block(text, path)
     if block is None:
-        gap = "" if not text.strip() else newline if text.endswith("\n") else 2 * newline
+        gap = "" if not text.strip() else newline if ended else 2 * newline
         header = f"[{path[0]}.{path[1]}]"
-        result = text + gap + newline.join([header, *lines]) + newline
+        result = text + gap + newline.join([header, *lines]) + (newline if ended else "")
     else:
         start, end = block
         kept = text[start:end].splitlines(keepends=True)
@@ -73,7 +74,8 @@ def remove_table(text: str, path: tuple[str, str]) -> str:
         before = result[:start]
         # With it goes the empty line that stands before it.
         if end == len(result) or result[end:].startswith(("\n", "\r\n")):
-            before = re.sub(r"(\r?\n)\r?\n\Z", r"\1", before)
+            kept = "" if end == len(result) and not result.endswith("\n") else r"\1"
+            before = re.sub(r"(\r?\n)\r?\n\Z", kept, before)
         result = before + (result[end:] if before else result[end:].lstrip("\r\n"))
     return _checked(result, expected, path)
 

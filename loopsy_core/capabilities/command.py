@@ -28,8 +28,12 @@ class Command:
     env: Mapping[str, str] = attrs.field(repr=False)
 
 
-def find_command(request: RunJob, surroundings: Mapping[str, str]) -> Command:
+def find_command(
+    request: RunJob, surroundings: Mapping[str, str], marks: Mapping[str, str]
+) -> Command:
     """Return what `request` asks to run in an environment that is laid over `surroundings`.
+
+    Whatever it asks for, it also gets `marks`.
 
     Raises `BadRequest` when the directory is not there, the program is not found or may not be
     run, or a value holds a NUL byte.
@@ -37,6 +41,6 @@ def find_command(request: RunJob, surroundings: Mapping[str, str]) -> Command:
     home = surroundings.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
     check_words(request.argv, request.env)
     directory = find_directory(request.cwd, home)
-    env = {**surroundings, "HOME": home, **request.env, "PWD": directory}
+    env = {**surroundings, "HOME": home, **request.env, "PWD": directory, **marks}
     program = find_executable(request.argv[0], directory, env)
     return Command(program, tuple(request.argv), directory, env)

@@ -24,7 +24,7 @@ from loopsy_core.wire import (
 from .due import keep_due
 from .entries import Entries
 from .lately import Lately
-from .watchers import Watchers
+from .watchers import Gone, Watchers
 
 if TYPE_CHECKING:
     import sqlite3
@@ -75,11 +75,21 @@ class Context:
     # What is asked over calls.
 
     async def set_from(
-        self, asked: Asked, request: SetContext, by: str, owner: str = ""
+        self,
+        asked: Asked,
+        request: SetContext,
+        by: str,
+        owner: str = "",
+        check: Callable[[str, str], object] | None = None,
     ) -> ContextInfo:
-        """Set a key to the value that `asked` brings; `owner` is whose room it takes."""
+        """Set a key to the value that `asked` brings; `owner` is whose room it takes.
+
+        `check` is called with both of them, and may raise what is wrong with that.
+        """
         check_key(request.key)
         value = await _receive_text(asked)
+        if check is not None:
+            check(request.key, value)
         return await self.set(
             request.key,
             value,
@@ -95,21 +105,26 @@ class Context:
         await asked.send_last(value.encode())
         return info
 
-    async def list(self, request: ListContext) -> ContextList:
-        """Return a page of entries: as many as were asked for, or as fit an answer."""
+    async def list(self, request: ListContext, hidden: tuple[str, ...] = ()) -> ContextList:
+        """Return a page of entries: as many as were asked for, or as fit an answer.
+
+        It may have fewer where there are keys that begin with what is `hidden`.
+        """
 
         def work(entries: Entries) -> list[ContextInfo]:
             return entries.infos(request.prefix, request.after, request.limit + 1)
 
         found = await self.read(work)
         page: list[ContextInfo] = []
-        size = 0
+        size = passed = 0
         for info in found[: request.limit]:
             size += len(info.key.encode()) + len(info.updated_by.encode()) + INFO_BYTES
             if page and size > PAGE_BYTES:
                 break
-            page.append(info)
-        return ContextList(page, page[-1].key if len(found) > len(page) else None)
+            passed += 1
+            if not info.key.startswith(hidden):
+                page.append(info)
+        return ContextList(page, found[passed - 1].key if len(found) > passed else None)
 
     async def delete(self, request: DeleteContext) -> ContextInfo:
         """Delete a key and return what it was."""
@@ -117,17 +132,23 @@ class Context:
             lambda entries: entries.delete(request.key, if_revision=request.if_revision)
         )
 
-    async def watch(self, asked: Asked, request: WatchContext) -> NoReturn:
-        """Send what there is, then what changes, until the asker leaves or falls behind."""
-        with self._watchers.open(request.prefix) as watcher:
+    async def watch(
+        self, asked: Asked, request: WatchContext, hidden: tuple[str, ...] = ()
+    ) -> NoReturn:
+        """Send what there is, then what changes, until the asker leaves or falls behind.
+
+        Nothing is said of keys that begin with what is `hidden`.
+        """
+        with self._watchers.open(request.prefix, hidden) as watcher:
             while True:
                 await watcher.wait()
                 told = await self._read_for(watcher)
-                for info, value in told.entries:
-                    await asked.send_item(ContextSet(info))
-                    await asked.send(value.encode())
-                for gone in told.gone:
-                    await asked.send_item(ContextDeleted(gone.key, gone.revision, gone.why))
+                for change in told.changes:
+                    if isinstance(change, Gone):
+                        await asked.send_item(ContextDeleted(*change))
+                    else:
+                        await asked.send_item(ContextSet(change.info))
+                        await asked.send(change.value.encode())
                 if told.current is not None:
                     await asked.send_item(ContextCurrent(told.current))
 

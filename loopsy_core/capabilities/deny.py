@@ -106,21 +106,21 @@ class Rules:
         except Tangled:
             raise Refused(
                 "this command has too much inside of it to look through for what is on the"
-                " execution.denylist of this machine's config.yaml; a script in a file has not"
+                " execution.denylist of the machine's config.yaml; a script in a file has not"
             ) from None
 
     def _check_one(self, program: str, links: set[str]) -> None:
         name = program_name(program)
         if self._allowed is not None and name not in self._allowed and name not in _BUILTINS:
             raise Refused(
-                f"{program!r} is not run as a job on this machine: it is not on the"
-                " execution.allowlist of its config.yaml"
+                f"{program!r} is not run as a job: it is not on the execution.allowlist of the"
+                " machine's config.yaml"
             )
         for known in {name, *links}:
             if _family(known.casefold()) & self._denied:
                 raise Refused(
-                    f"{program!r} is not run as a job on this machine: {known!r} is on the"
-                    " execution.denylist of its config.yaml; a session runs everything"
+                    f"{program!r} is not run as a job: {known!r} is on the execution.denylist of"
+                    " the machine's config.yaml; a session runs everything"
                 )
 
 

@@ -255,7 +255,7 @@ class Entries:
         revision = 0 if found is None else found.revision
         if if_revision is not None and revision != if_revision:
             stands = f"has revision {revision}" if revision else "is not there"
-            raise Conflict(f"{key!r} {stands}, not {if_revision}", revision=revision)
+            raise Conflict(f"{key!r} {stands}; you asked for {if_revision}", revision=revision)
         return found
 
     def _remove(self, key: str, why: Why) -> None:

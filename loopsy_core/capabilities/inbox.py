@@ -11,6 +11,7 @@ from loopsy_core.errors import Busy, Conflict, NotFound
 from loopsy_core.wire import MessageEnvelope
 
 from .envelopes import HERE, inbox_prefix, put_envelope
+from .mail_counts import mail_counts
 from .outbox import was_read
 
 if TYPE_CHECKING:
@@ -99,9 +100,15 @@ def put(entries: Entries, envelope: MessageEnvelope, peer: str, expires_at: floa
     forget_old(entries)
     key = inbox_prefix(envelope.to) + envelope.id
     size = put_envelope(entries, key, envelope, expires_at, owner=peer)
-    entries.connection.execute("INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)", (key, peer, size))
+    # Not REPLACE, which deletes without the triggers that keep count.
     entries.connection.execute(
-        "INSERT OR REPLACE INTO received VALUES (?, ?, ?)",
+        "INSERT INTO inbox VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
+        " SET peer = excluded.peer, size = excluded.size",
+        (key, peer, size),
+    )
+    entries.connection.execute(
+        "INSERT INTO received VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
+        " SET peer = excluded.peer, forget_at = excluded.forget_at",
         (envelope.id, peer, expires_at + REMEMBERED),
     )
 
@@ -188,15 +195,10 @@ def take_name(entries: Entries, name: str) -> None:
 
 def _check_room(entries: Entries, peer: str, here: str) -> None:
     """Raise `Busy` when a machine has sent more than fits; what it sent is undone with that."""
-    row: tuple[int, int] = entries.connection.execute(
-        "SELECT count(*), coalesce(sum(size), 0) FROM inbox WHERE peer = ?", (peer,)
-    ).fetchone()
-    if row[0] > MOST_UNREAD or row[1] > MOST_UNREAD_BYTES:
+    there = mail_counts(entries, peer)
+    if there.unread > MOST_UNREAD or there.unread_bytes > MOST_UNREAD_BYTES:
         raise Busy(f"too many messages lie unread at {here}; it takes more when some are read")
     # A message is remembered for longer than it is unread, so a flood of those that expire at once
     # has to end somewhere too.
-    row = entries.connection.execute(
-        "SELECT count(*), 0 FROM received WHERE peer = ?", (peer,)
-    ).fetchone()
-    if row[0] > MOST_REMEMBERED:
+    if there.remembered > MOST_REMEMBERED:
         raise Busy(f"too many messages have come to {here} in the last days")

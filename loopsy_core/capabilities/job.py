@@ -66,6 +66,7 @@ class Job:
         self._cancelled = False
         self._attendant: Reader | None = None
         self._changed = trio.lowlevel.ParkingLot()  # that it ended, or nobody attends any more
+        self._vacant = False  # whether its process group was seen to be empty
         self._pumping = 2
         self._most = math.inf  # bytes of output, once the command has exited
         self._said_all = trio.Event()
@@ -94,8 +95,8 @@ class Job:
             cancelled=self._cancelled,
         )
 
-    async def start(self) -> None:
-        """Start the command; `run` must follow at once.
+    async def start(self) -> int:
+        """Start the command and return its process group; `run` must follow at once.
 
         Raises `BadRequest` or `Busy` when it cannot be started.
         """
@@ -116,6 +117,7 @@ class Job:
             )
         except OSError as error:
             raise cannot_start(command.program, error) from None
+        return self._process.pid
 
     async def run(self) -> None:
         """Stay until the command has ended and nothing of its process group is left.
@@ -264,14 +266,20 @@ class Job:
         output = self.output
         self._most = output.total + MAX_LAST_WORDS
         output.let_go()  # the pipes hold little, and whoever reads may be slow
-        while self._pumping:
-            said = output.total
-            with trio.move_on_after(LAST_WORDS):
-                await self._said_all.wait()
-            if output.total == said and trio.current_time() >= until:
-                break
+        was_ended = self._timed_out or self._cancelled
+        self._life = trio.CancelScope(deadline=until if was_ended else max(until, self._limit))
+        with self._life:
+            while self._pumping:
+                # What has left the group may talk on for hours, and the number be given away.
+                self._vacant = self._vacant or not signal_group(self._process.pid, 0)
+                said = output.total
+                with trio.move_on_after(LAST_WORDS):
+                    await self._said_all.wait()
+                if output.total == said and trio.current_time() >= until:
+                    break
         with trio.move_on_at(until):
-            await wait_group_empty(self._process.pid)
+            if not self._vacant:
+                await wait_group_empty(self._process.pid)
 
     async def _clean_up(self) -> None:
         """End what is left, and say that the job has ended."""
@@ -279,7 +287,7 @@ class Job:
         with trio.move_on_after(PATIENCE + GOODBYE):  # one that cannot even be killed is left
             if process.returncode is None:  # we are cancelled: the node is leaving
                 await self._end(trio.current_time() + PATIENCE)
-        if signal_group(process.pid, signal.SIGKILL):
+        if not self._vacant and signal_group(process.pid, signal.SIGKILL):
             with trio.move_on_after(GOODBYE):
                 await wait_group_empty(process.pid)
         for pipe in (process.stdin, process.stdout, process.stderr):

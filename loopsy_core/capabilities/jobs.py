@@ -17,6 +17,7 @@ from loopsy_core.wire import AttachJob, CancelJob, JobList, ListJobs, RunJob, de
 
 from .command import find_command
 from .deny import Rules
+from .guarding import Guard, open_guard
 from .job import PATIENCE, PICK_UP, Job
 
 if TYPE_CHECKING:
@@ -46,12 +47,17 @@ class Jobs:
     """What `answer` acts on."""
 
     def __init__(
-        self, settings: ExecutionConfig, surroundings: Mapping[str, str], nursery: trio.Nursery
+        self,
+        settings: ExecutionConfig,
+        surroundings: Mapping[str, str],
+        guard: Guard,
+        nursery: trio.Nursery,
     ) -> None:
         """Run at most as many jobs as `settings` say, in an environment over `surroundings`."""
         self._settings = settings
         self._rules = Rules.make(settings.denylist, settings.allowlist)
         self._surroundings = surroundings
+        self._guard = guard
         self._nursery = nursery
         self._jobs: dict[str, Job] = {}
         # Those that run, or whose output is still to be read, and whose they are.
@@ -111,13 +117,14 @@ class Jobs:
         running = sum((each is None) == (owner is None) for each in self._busy.values())
         if running >= self._settings.max_concurrent:
             raise Busy(
-                f"{running} jobs run on this machine already, as many as its"
+                f"{running} jobs run on the machine already, as many as its"
                 " execution.maxConcurrent allows; try again when one has ended"
             )
-        command = find_command(request, self._surroundings)
+        job_id = secrets.token_hex(8)
+        command = find_command(request, self._surroundings, {"LOOPSY_JOB": job_id})
         self._rules.check(command.argv, command.env.get("PATH", os.defpath), command.cwd)
         job = Job(
-            secrets.token_hex(8),
+            job_id,
             owner,
             command,
             request.timeout or self._settings.default_timeout,
@@ -134,11 +141,12 @@ class Jobs:
     async def _live(self, job: Job, *, task_status: trio.TaskStatus[None]) -> None:
         """Run a job, and keep it for a while for an asker whose connection was lost."""
         try:
-            await job.start()
-            self._jobs[job.id] = job
-            task_status.started()
-            with contained(_log, f"job {job.id}"):
-                await job.run()
+            with self._guard.watching(job.id) as runs:
+                runs(await job.start())
+                self._jobs[job.id] = job
+                task_status.started()
+                with contained(_log, f"job {job.id}"):
+                    await job.run()
             await job.wait_done()
             self._busy.pop(job.id, None)
             forgotten = trio.Event()
@@ -171,8 +179,8 @@ async def open_jobs(
 
     `surroundings` is the environment that jobs get, beneath what their askers add.
     """
-    async with trio.open_nursery() as nursery:
-        jobs = Jobs(settings, surroundings, nursery)
+    async with open_guard() as guard, trio.open_nursery() as nursery:
+        jobs = Jobs(settings, surroundings, guard, nursery)
         try:
             yield jobs
         finally:

@@ -109,6 +109,8 @@ class Messages:
         """Put messages from the contact `peer` into the inbox; on disk when this returns."""
         for message in request.messages:
             check_key(message.id)
+            if message.reply_to is not None:
+                check_key(message.reply_to)
 
         def work(entries: Entries) -> None:
             inbox.receive(entries, request.messages, peer=peer, sender=sender, here=self._name)

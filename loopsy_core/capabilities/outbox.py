@@ -15,6 +15,7 @@ from loopsy_core.errors import Busy
 from loopsy_core.wire import MessageEnvelope, decode_message_envelope
 
 from .envelopes import HERE, outbox_key, put_envelope
+from .mail_counts import mail_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,10 +88,7 @@ def send(
     Raises `Busy` when too much waits for that machine already, and `Full` when there is no room;
     it takes that of the contact `owner`, or of this machine if that is "".
     """
-    waiting: tuple[int] = entries.connection.execute(
-        "SELECT count(*) FROM sent WHERE peer = ? AND waiting", (peer,)
-    ).fetchone()
-    if waiting[0] >= MOST_WAITING:
+    if mail_counts(entries, peer).waiting >= MOST_WAITING:
         raise Busy(f"{MOST_WAITING} messages wait for {to} already; send on when it is back")
     envelope = MessageEnvelope(
         here,

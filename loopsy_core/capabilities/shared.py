@@ -14,6 +14,7 @@ from loopsy_core.kit import open_database
 from .context import Context
 from .entries import CONTEXT_SIZES, CONTEXT_TABLE
 from .inbox import INBOX_TABLES
+from .mail_counts import MAIL_COUNTS
 from .messages import Messages
 from .outbox import OUTBOX_TABLE
 from .task_table import TASK_TABLE
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SHARED_TABLES", "Shared", "open_shared", "share"]
 
-SHARED_TABLES: Final = (CONTEXT_TABLE, OUTBOX_TABLE, INBOX_TABLES, TASK_TABLE, CONTEXT_SIZES)
+SHARED_TABLES: Final = (
+    CONTEXT_TABLE,
+    OUTBOX_TABLE,
+    INBOX_TABLES,
+    TASK_TABLE,
+    CONTEXT_SIZES,
+    MAIL_COUNTS,
+)
 
 
 @attrs.frozen

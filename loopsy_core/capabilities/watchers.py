@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .entries import Change, Entries, Entry, Why
 
-__all__ = ["Read", "Told", "Watcher", "Watchers"]
+__all__ = ["Gone", "Read", "Told", "Watcher", "Watchers"]
 
 BEHIND: Final = 1000
 """Keys with changes that a watcher may have to be told of; then it is told to start over."""
@@ -41,8 +41,7 @@ class Gone(NamedTuple):
 class Told(NamedTuple):
     """The next part of what a watcher is told, in this order."""
 
-    entries: list[Entry]
-    gone: list[Gone]
+    changes: list[Entry | Gone]
     current: int | None
     """The last revision, if all that there was has been told with this."""
 
@@ -59,9 +58,10 @@ class Read(NamedTuple):
 class Watcher:
     """One that watches a prefix; `Watchers.open` makes it."""
 
-    def __init__(self, prefix: str) -> None:
-        """Begin before the first key."""
+    def __init__(self, prefix: str, hidden: tuple[str, ...] = ()) -> None:
+        """Begin before the first key; it is not told of those that begin with what is `hidden`."""
         self._prefix = prefix
+        self._hidden = hidden
         # Told up to this key; None once all that there was has been told.
         self._after: str | None = ""
         self._changes: dict[str, Change] = {}
@@ -72,6 +72,8 @@ class Watcher:
     def note(self, change: Change) -> None:
         """Take a change, in the order of the commits; never waits."""
         if self._behind or not change.key.startswith(self._prefix):
+            return
+        if change.key.startswith(self._hidden):
             return
         if self._after is not None and change.key > self._after:
             return  # it has yet to be read anyway
@@ -110,7 +112,7 @@ class Watcher:
             # Changes go first, lest a watcher that reads on and on fall behind.
             return partial(_read, keys=list(self._changes)[:AT_ONCE], of_changes=True)
         assert self._after is not None
-        return partial(_read_on, prefix=self._prefix, after=self._after)
+        return partial(_read_on, prefix=self._prefix, after=self._after, hidden=self._hidden)
 
     def take(self, read: Read) -> Told:
         """Note that `read` is told; called in the order of the commits, without an await before."""
@@ -121,9 +123,9 @@ class Watcher:
                 for change in changes
                 if change is not None and change.why is not None
             ]
-            return Told(read.entries, gone, None)
+            return Told(sorted([*read.entries, *gone], key=_revision), None)
         self._after = read.keys[-1] if read.keys else None
-        return Told(read.entries, [], read.revision if self._after is None else None)
+        return Told([*read.entries], read.revision if self._after is None else None)
 
 
 class Watchers:
@@ -135,9 +137,9 @@ class Watchers:
         self._closed = False
 
     @contextmanager
-    def open(self, prefix: str) -> Generator[Watcher]:
-        """Watch `prefix` for as long as the block lasts."""
-        watcher = Watcher(prefix)
+    def open(self, prefix: str, hidden: tuple[str, ...] = ()) -> Generator[Watcher]:
+        """Watch `prefix`, but for what is `hidden`, for as long as the block lasts."""
+        watcher = Watcher(prefix, hidden)
         if self._closed:
             watcher.close()
         self._watchers[watcher] = None
@@ -159,19 +161,25 @@ class Watchers:
             watcher.close()
 
 
-def _read_on(entries: Entries, prefix: str, after: str) -> Read:
+def _revision(change: Entry | Gone) -> int:
+    return change.revision if isinstance(change, Gone) else change.info.revision
+
+
+def _read_on(entries: Entries, prefix: str, after: str, hidden: tuple[str, ...]) -> Read:
     keys = [info.key for info in entries.infos(prefix, after, AT_ONCE)]
-    return _read(entries, keys, of_changes=False)
+    return _read(entries, keys, of_changes=False, hidden=hidden)
 
 
-def _read(entries: Entries, keys: Sequence[str], *, of_changes: bool) -> Read:
+def _read(
+    entries: Entries, keys: Sequence[str], *, of_changes: bool, hidden: tuple[str, ...] = ()
+) -> Read:
     found: list[Entry] = []
     size = reached = 0
     for key in keys:
         if size >= MOST_BYTES:
             break
         reached += 1
-        entry = entries.find(key)
+        entry = None if key.startswith(hidden) else entries.find(key)
         if entry is not None:
             found.append(entry)
             size += entry.info.size

@@ -80,11 +80,11 @@ class Mailbox:
         return await self._read(await self._inbox_prefix())
 
     async def outbox(self) -> list[MessageEnvelope]:
-        """Return what was sent from here and not forgotten yet; `state` says how far each is.
+        """Return what was sent from here and not forgotten yet, the oldest first.
 
-        Those whose state has changed last come last.
+        `state` says how far each is.
         """
-        return await self._read("outbox:")
+        return sorted(await self._read("outbox:"), key=lambda envelope: envelope.ts)
 
     async def ack(self, message_id: str) -> None:
         """Say that a message was read: it leaves the inbox, and its sender is told.

@@ -61,6 +61,14 @@ class TaskQueue:
             after = page.next
         return found
 
+    async def get(self, task_id: str) -> Task:
+        """Return one task, with the whole of its texts; raises `NotFound`."""
+        entry = await self._client.context.get(f"task:{task_id}")
+        task = None if entry is None else decode_task(entry.value)
+        if task is None:
+            raise NotFound(f"there is no task {task_id!r}")
+        return task
+
     async def cancel(self, task_id: str) -> Task:
         """Take a task back; `Conflict` when it is over already."""
         return await self._client.ask(CancelTask(id=task_id))

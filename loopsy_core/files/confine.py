@@ -24,7 +24,7 @@ from .faults import kind_of
 from .folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
     from typing import Self
 
@@ -34,6 +34,13 @@ MOST_LINKS: Final = 40
 """Symbolic links on one path; as many as Linux follows."""
 MOST_STEPS: Final = 4096
 """Steps of one path, those of its links included."""
+MOST_DEEP: Final = 256
+"""Folders within one another; each is held open on the way."""
+
+_OUTSIDE: Final = (
+    "that is outside of the folders which files may come from and go to there"
+    " (transfer.allowedPaths in its config.yaml)"
+)
 
 
 @attrs.frozen
@@ -80,7 +87,7 @@ class Confinement:
         with ~, and messages call this machine `host`.
         """
         self._denied = Denied(denied)
-        self._allowed = None if allowed is None else _identities(allowed)
+        self._allowed = None if allowed is None else _Allowed(allowed)
         self._base = base
         self._tilde = tilde
         self._host = host
@@ -113,7 +120,7 @@ class Confinement:
 class _Way:
     """One path on its way down."""
 
-    def __init__(self, path: bytes, root: Folder, allowed: frozenset[Identity] | None) -> None:
+    def __init__(self, path: bytes, root: Folder, allowed: _Allowed | None) -> None:
         self._allowed = allowed
         self._passed = [root]
         self._todo = deque(_steps(path))
@@ -129,28 +136,26 @@ class _Way:
                 # By what was passed, and not by what the system says is above: that may have
                 # been moved elsewhere meanwhile.
                 if len(self._passed) > 1:
+                    self._check_known()
                     self._passed.pop()
             elif name != b"." and (place := self._step(name)) is not None:
                 return place
+        self._check_inside()
         raise BadRequest("the path has too many steps")
 
     def _step(self, name: bytes) -> Place | None:
         folder = self._passed[-1]
         try:
             found = folder.look(name)
+            if found is not None and stat.S_ISLNK(found.st_mode):
+                self._follow_link(folder, name)
+                return None
+            if found is not None and stat.S_ISDIR(found.st_mode):
+                self._go_down(folder, name)
+                return None
         except (NotFound, BadRequest, Refused):
             self._check_inside()  # whoever is outside learns nothing about what is there
             raise
-        if found is not None and stat.S_ISLNK(found.st_mode):
-            self._follow_link(folder, name)
-            return None
-        if found is not None and stat.S_ISDIR(found.st_mode):
-            try:
-                self._passed.append(folder.step(name))
-            except (NotFound, BadRequest):
-                self._check_inside()
-                raise
-            return None
         self._check_inside()
         if self._todo:
             if found is None:
@@ -159,6 +164,11 @@ class _Way:
         if found is not None:
             folder.check(name, found)
         return Place(folder, name, found, self._written or name)
+
+    def _go_down(self, folder: Folder, name: bytes) -> None:
+        if len(self._passed) > MOST_DEEP:
+            raise BadRequest("the path has too many folders within one another")
+        self._passed.append(folder.step(name))
 
     def _follow_link(self, folder: Folder, name: bytes) -> None:
         self._links += 1
@@ -177,13 +187,35 @@ class _Way:
 
     def _check_inside(self) -> None:
         """Raise `Refused` unless a folder that is allowed has been passed."""
-        if self._allowed is None:
+        if self._allowed is not None and not self._is_inside(self._allowed):
+            raise Refused(_OUTSIDE)
+
+    def _check_known(self) -> None:
+        """Raise `Refused` unless the asker may know that the folder is there that we are in.
+
+        Else a path that goes outside and back would lead inside just if there is such a folder.
+        """
+        if self._allowed is None or self._passed[-1].identity in self._allowed.above:
             return
-        if not any(folder.identity in self._allowed for folder in self._passed):
-            raise Refused(
-                "that is outside of the folders which files may come from and go to there"
-                " (transfer.allowedPaths in its config.yaml)"
-            )
+        self._check_inside()
+
+    def _is_inside(self, allowed: _Allowed) -> bool:
+        return any(folder.identity in allowed.folders for folder in self._passed)
+
+
+class _Allowed:
+    """The folders that are allowed, as they are at this moment."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        """Allow what is in `paths`, those of them that exist."""
+        self.folders: set[Identity] = set()
+        self.above: set[Identity] = set()
+        """Those on the way down to them, from /."""
+        for path in paths:
+            if (found := _stat(path)) is not None:
+                self.folders.add(identity_of(found))
+                parents = map(_stat, path.resolve().parents)
+                self.above.update(identity_of(each) for each in parents if each is not None)
 
 
 def last_name(path: bytes) -> bytes:
@@ -203,11 +235,6 @@ def _steps(path: bytes) -> list[bytes]:
     if path.endswith(b"/"):
         steps.append(b".")
     return steps
-
-
-def _identities(paths: Iterable[Path]) -> frozenset[Identity]:
-    found: Sequence[os.stat_result] = [each for path in paths if (each := _stat(path)) is not None]
-    return frozenset(identity_of(each) for each in found)
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -14,7 +14,7 @@ import secrets
 import stat
 import time
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -23,6 +23,9 @@ from loopsy_core.wire.transfer import ReceivingFile
 
 from .faults import explained
 from .folder import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Part", "private_name", "remove_old_parts"]
 
@@ -147,18 +150,23 @@ class Part:
             os.ftruncate(self.descriptor, offset)
             os.lseek(self.descriptor, offset, os.SEEK_SET)
 
-    def write(self, data: bytes) -> None:
-        """Append a piece. Where the disk does not take it, nothing of the file is kept."""
-        self.receiving.take(data)
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Append some pieces. Where the disk does not take them, nothing of the file is kept."""
+        for piece in pieces:
+            self.receiving.take(piece)
         with explained(self.shown):
-            view = memoryview(data)
+            views = [memoryview(piece) for piece in pieces]
             try:
-                while view:
-                    view = view[os.write(self.descriptor, view) :]
+                while views:
+                    written = os.writev(self.descriptor, views)
+                    self._unsynced += written
+                    while views and written >= len(views[0]):
+                        written -= len(views.pop(0))
+                    if written:
+                        views[0] = views[0][written:]
             except OSError:
                 self.void()
                 raise
-            self._unsynced += len(data)
             if self._unsynced >= _WRITEBACK:
                 _begin_writeback(self.descriptor, self.receiving.offset, self._unsynced)
                 self._unsynced = 0

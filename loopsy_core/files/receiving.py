@@ -42,6 +42,8 @@ PIECE: Final = 1 << 20
 MOST_ITEMS: Final = 64
 AHEAD: Final = 2
 """Such pieces that may wait to be written."""
+SOON: Final = 0.02
+"""Seconds that less than such a piece is kept, if it is a part of a file."""
 PREFIX: Final = 8 << 20
 """Bytes that are compared in one go when a file goes on where it was cut off."""
 SYNCS: Final = 8
@@ -128,9 +130,14 @@ class _Receiver:
         try:
             return self._stream.receive_nowait()
         except trio.WouldBlock:
-            # The sender may be waiting for an answer to what is in the batch.
-            await self._put_all(batch)
-            return await self._stream.receive()
+            pass
+        if batch and isinstance(batch[-1], bytes):
+            # More of the file is likely under way, and a thread's turn has its price.
+            with trio.move_on_after(SOON):
+                return await self._stream.receive()
+        # The sender may be waiting for an answer to what is in the batch.
+        await self._put_all(batch)
+        return await self._stream.receive()
 
     async def _put_all(self, batch: list[SenderItem | bytes]) -> None:
         if batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing, asynccontextmanager, closing
 from itertools import islice
@@ -44,8 +45,8 @@ __all__ = ["OnReceived", "OnSent", "send_files"]
 
 PIECE: Final = 16 * CHUNK
 """Bytes that are read at once: large enough that threads cost little, and full messages."""
-AHEAD: Final = 2
-"""Pieces of a file that may wait to be sent."""
+AHEAD: Final = 1
+"""Pieces of a file that may wait to be sent, beside one that is sent and one that is read."""
 PREFIX: Final = 8 << 20
 """Bytes that are compared in one go when a file goes on where it was cut off."""
 BATCH: Final = 131_072
@@ -211,13 +212,19 @@ class _Sender:
 @asynccontextmanager
 async def _reading_ahead(
     disk: Disk, file: OpenFile, sending: SendingFile
-) -> AsyncGenerator[trio.MemoryReceiveChannel[bytes]]:
-    put, pieces = trio.open_memory_channel[bytes](AHEAD)
+) -> AsyncGenerator[trio.MemoryReceiveChannel[memoryview]]:
+    """Read what is left of the file; each piece holds until the next one is asked for."""
+    put, pieces = trio.open_memory_channel[memoryview](AHEAD)
 
     async def read() -> None:
+        # In turn, for memory that was not used before costs more than reading into it.
+        buffers: deque[memoryview] = deque(maxlen=AHEAD + 2)
         async with put:
             while sending.left:
-                piece = await disk.run(_read_piece, file, sending)
+                new = len(buffers) < AHEAD + 2
+                buffer = memoryview(bytearray(min(PIECE, sending.left))) if new else buffers[0]
+                buffers.append(buffer)
+                piece = await disk.run(_read_piece, file, sending, buffer)
                 if not piece:
                     return  # it has become shorter
                 await put.send(piece)
@@ -227,9 +234,10 @@ async def _reading_ahead(
         yield pieces
 
 
-def _read_piece(file: OpenFile, sending: SendingFile) -> bytes:
+def _read_piece(file: OpenFile, sending: SendingFile, buffer: memoryview) -> memoryview:
     with explained(file.shown):
-        piece = os.pread(file.descriptor, min(PIECE, sending.left), sending.offset)
+        count = os.preadv(file.descriptor, [buffer[: sending.left]], sending.offset)
+    piece = buffer[:count]
     sending.sent(piece)
     return piece
 

@@ -111,11 +111,11 @@ class Writer:
     def take(self, said: Sequence[SenderItem | bytes]) -> bool:
         """Do what was said; return whether the sender waits for `have`, which is then next."""
         asked = False
-        for each in _joined(said):
+        for each in _gathered(said):
             if asked:
                 raise ProtocolViolation("the sender did not wait to be told what is here")
             match each:
-                case bytes():
+                case list():
                     self._need_part().write(each)
                 case SmallFile():
                     self._small(each)
@@ -197,7 +197,7 @@ class Writer:
         folder, name = self._open_place(item.path, size)
         part = Part.fresh(folder, name, size, item.mode, item.mtime)
         try:
-            part.write(item.data)
+            part.write([item.data])
         except BaseException:
             part.close()
             raise
@@ -288,10 +288,10 @@ class Writer:
         return below
 
 
-def _joined(said: Sequence[SenderItem | bytes]) -> Iterator[SenderItem | bytes]:
-    """Yield what was said, with pieces of Data that follow one another in one."""
+def _gathered(said: Sequence[SenderItem | bytes]) -> Iterator[SenderItem | list[bytes]]:
+    """Yield what was said, with pieces of Data that follow one another in one list."""
     for is_data, run in groupby(said, key=lambda each: isinstance(each, bytes)):
         if is_data:
-            yield b"".join(each for each in run if isinstance(each, bytes))
+            yield [each for each in run if isinstance(each, bytes)]
         else:
-            yield from run
+            yield from (each for each in run if not isinstance(each, bytes))

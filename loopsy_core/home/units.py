@@ -19,16 +19,18 @@ _BYTES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE: Final = re.compile(r"([0-9]{1,15})(?:([KMGT])(?:i?B)?)?", re.IGNORECASE)
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, most: float = _MOST_SECONDS) -> float:
     """Return the seconds of `30s`, `5m`, `2h`, `7d` or `1.5h`.
 
     Raises `BadRequest` for anything else (a number without its unit too), for none at all
-    (`0s`) and for more than ten years.
+    (`0s`) and for more than `most` seconds, which is whole days: ten years if nothing is said.
     """
     match = _DURATION.fullmatch(text)
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
-    if not 0 < seconds <= _MOST_SECONDS:
+    if seconds <= 0:
         raise BadRequest(f"{_shown(text)} is not a duration: write 30s, 5m, 2h or 7d")
+    if seconds > most:
+        raise BadRequest(f"{_shown(text)} is too long: it may be {most / 86_400:.0f}d at most")
     return seconds
 
 

@@ -11,7 +11,7 @@ from .detached import Detached, open_detached
 from .group_commit import GroupCommit
 from .groups import signal_group, wait_group_empty
 from .keep import Backoff, contained, keep_running, one_error
-from .pace import Buckets, TokenBucket, Window
+from .pace import Buckets, TokenBucket, Window, WindowSize
 from .programs import (
     brief,
     cannot_start,
@@ -21,7 +21,7 @@ from .programs import (
     find_executable,
     in_words,
 )
-from .streams import receive_ready
+from .streams import receive_into, receive_ready
 from .watched import Changes, Watched
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "TokenBucket",
     "Watched",
     "Window",
+    "WindowSize",
     "brief",
     "cannot_start",
     "check_words",
@@ -55,6 +56,7 @@ __all__ = [
     "open_database",
     "open_detached",
     "raise_limit",
+    "receive_into",
     "receive_ready",
     "signal_group",
     "wait_group_empty",

@@ -5,6 +5,7 @@ The buckets are sans-io: the caller passes the time in and does any waiting itse
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -13,7 +14,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["Buckets", "TokenBucket", "Window"]
+__all__ = ["Buckets", "TokenBucket", "Window", "WindowSize"]
 
 K = TypeVar("K", bound="Hashable")
 
@@ -23,6 +24,8 @@ _NO_TIME: Final = 1e-6
 
 # Buckets remembered by one collection: some 2 MiB, and more peers than one machine talks to.
 _MOST_BUCKETS: Final = 10_000
+
+_WINDOW_SPAN: Final = 0.1
 
 
 class TokenBucket:
@@ -202,6 +205,39 @@ class Window:
             self._used += reservation.size
             reservation.granted = True
             reservation.settled.set()
+
+
+class WindowSize:
+    """How wide the window of a stream is: what comes in a tenth of a second, within bounds.
+
+    Wide where that is needed to use a connection fully, fast or far away as it may be; but whatever
+    else goes over a slow one never waits for more than that tenth of a second behind the stream.
+    """
+
+    __slots__ = ("_came", "_least", "_most", "_since", "_width")
+
+    def __init__(self, least: int, most: int) -> None:
+        """Begin with `least` bytes; there will never be more than `most`."""
+        self._least = least
+        self._most = most
+        self._width = least
+        self._came = 0
+        self._since = -math.inf
+
+    def came(self, amount: int, now: float) -> int:
+        """Note that `amount` bytes came; return how many may be under way from now on."""
+        past = now - self._since
+        self._came += amount
+        if past >= _WINDOW_SPAN:
+            self._width = self._within(int(self._came / past * _WINDOW_SPAN))
+            self._came = 0
+            self._since = now
+        elif self._came > self._width:  # it need not last that long to be seen as fast
+            self._width = self._within(self._came)
+        return self._width
+
+    def _within(self, width: int) -> int:
+        return max(self._least, min(width, self._most))
 
 
 class _Reservation:

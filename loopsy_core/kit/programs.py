@@ -78,7 +78,7 @@ def find_executable(name: str, cwd: str, env: Mapping[str, str]) -> str:
         # Unlike `Path.exists`, it takes a name that is too long for one that is not there.
         exists = "/" in name and os.path.exists(path)
         why = "may not be executed" if exists else "is not to be found"
-        raise BadRequest(f"the program {name[:LONGEST_SHOWN]!r} {why} on this machine")
+        raise BadRequest(f"the program {name[:LONGEST_SHOWN]!r} {why} on the machine")
     return found if Path(found).is_absolute() else str(Path(cwd, found))
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
 from loopsy_core.errors import Gone, ProtocolViolation
-from loopsy_core.kit import receive_ready
-from loopsy_core.wire import MAX_MESSAGE, FrameDecoder, encode_frames
+from loopsy_core.kit import receive_into
+from loopsy_core.wire import MAX_MESSAGE, FrameDecoder, encode_frames, frame_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from loopsy_core.wire import SealedConnection
 
 __all__ = ["Channel", "FramedChannel", "SealedChannel"]
-
-RECEIVE_SIZE: Final = 131_072
-"""Bytes asked of a stream at once: several messages of a busy call."""
 
 
 class Channel(ABC):
@@ -55,6 +52,10 @@ class Channel(ABC):
         Raises `Gone` at the end and `ProtocolViolation` for what is no message.
         """
 
+    async def receive_views(self) -> Sequence[bytes | memoryview]:
+        """Do the same, with messages that hold only until the next call: that spares copies."""
+        return await self.receive()
+
     @abstractmethod
     async def aclose(self, why: str = "bye") -> None:
         """Close, telling the transport `why` where it can say so. Never raises."""
@@ -71,9 +72,11 @@ class FramedChannel(Channel):
 
     async def send(self, messages: Sequence[bytes]) -> None:
         """Send `messages` in one write."""
-        data, self._rest = self._rest + encode_frames(messages), b""
+        if not self.send_nowait(messages):
+            self._rest += encode_frames(messages)
+        rest, self._rest = self._rest, b""
         try:
-            await self._stream.send_all(data)
+            await self._stream.send_all(rest)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise Gone("the connection was lost") from None
 
@@ -81,11 +84,11 @@ class FramedChannel(Channel):
         """Write `messages` to the socket, if it is one: that spares a task's turn."""
         if not isinstance(self._stream, trio.SocketStream) or self._rest:
             return False
-        data = encode_frames(messages)
+        parts = frame_parts(messages)
         written = 0
         with contextlib.suppress(OSError):  # full, or lost
-            written = os.write(self._stream.socket.fileno(), data)
-        self._rest = data[written:]
+            written = os.writev(self._stream.socket.fileno(), parts)
+        self._rest = _behind(parts, written)
         return True
 
     @property
@@ -95,14 +98,19 @@ class FramedChannel(Channel):
 
     async def receive(self) -> list[bytes]:
         """Return what arrives next."""
+        return [bytes(message) for message in await self.receive_views()]
+
+    async def receive_views(self) -> Sequence[bytes | memoryview]:
+        """Return what arrives next, as views of the buffer into which it was read."""
         while True:
+            space = self._frames.space()
             try:
-                data = await receive_ready(self._stream, RECEIVE_SIZE)
+                count = await receive_into(self._stream, space)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise Gone("the connection was lost") from None
-            if not data:
+            if not count:
                 raise Gone("the connection was closed")
-            if messages := self._frames.feed(data):
+            if messages := self._frames.came(count):
                 return messages
 
     async def aclose(self, why: str = "bye") -> None:
@@ -146,7 +154,7 @@ class SealedChannel(Channel):
         while True:
             messages = [
                 message
-                for sealed in await self._transport.receive()
+                for sealed in await self._transport.receive_views()
                 if (message := self._connection.open(sealed)) is not None
             ]
             if messages:
@@ -155,6 +163,15 @@ class SealedChannel(Channel):
     async def aclose(self, why: str = "bye") -> None:
         """Close the transport."""
         await self._transport.aclose(why)
+
+
+def _behind(parts: Sequence[bytes], written: int) -> bytes:
+    """Return what comes after the first `written` bytes of `parts`."""
+    for number, part in enumerate(parts):
+        if written < len(part):
+            return b"".join((part[written:], *parts[number + 1 :]))
+        written -= len(part)
+    return b""
 
 
 async def receive_one(channel: Channel) -> bytes:

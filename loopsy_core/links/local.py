@@ -31,6 +31,9 @@ __all__ = ["connect_local", "serve_local"]
 BACKLOG: Final = 1024
 """Callers that may wait until we come to accept them; scripts may well come by the hundred."""
 
+SEND_BUFFER: Final = 1 << 19
+"""Bytes that a socket should take at once: a piece of a file, with what the kernel adds to it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +52,7 @@ async def connect_local(path: Path) -> FramedChannel:
     except BaseException:
         sock.close()
         raise
-    return FramedChannel(trio.SocketStream(sock))
+    return FramedChannel(_stream(sock))
 
 
 async def serve_local(
@@ -65,7 +68,7 @@ async def serve_local(
     """
 
     async def serve_one(stream: trio.SocketStream) -> None:
-        channel = FramedChannel(stream)
+        channel = FramedChannel(_stream(stream.socket))
         with contained(_log, "local connection"):
             try:
                 _check_same_user(stream)
@@ -92,6 +95,12 @@ def _listen(path: Path) -> trio.SocketListener:
         sock.close()
         raise LoopsyError(f"cannot listen at {path}: {error.strerror}") from None
     return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+
+
+def _stream(sock: trio.socket.SocketType) -> trio.SocketStream:
+    # A write that does not fit takes a turn more, here and on the other side.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return trio.SocketStream(sock)
 
 
 def _check_same_user(stream: trio.SocketStream) -> None:

@@ -89,7 +89,7 @@ async def open_sealed_by_relay(
             await socket.send([greeting.first_message])
             second = await receive_one(socket)
         if patience.cancelled_caught:
-            raise Gone("the machine does not answer")
+            raise Gone("the machine does not answer", why="away")
         try:
             established = greeting.finish(second)
         except Unreadable:

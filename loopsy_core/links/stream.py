@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import trio
 
-from loopsy_core.errors import BadRequest, Gone, LoopsyError, error_from_code
+from loopsy_core.errors import BadRequest, Gone, LoopsyError
+from loopsy_core.kit import WindowSize
 from loopsy_core.wire import (
     CHUNK,
     WINDOW,
@@ -28,6 +29,7 @@ from loopsy_core.wire import (
     cost,
     decode,
     encode,
+    read_fault,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class Stream:
         self._said_all = False
         self._error: LoopsyError | None = None
         self._offer: Callable[[bytes], bytes] | None = None
+        widest = conversation.calls.widest(call_id)
+        self._window = WindowSize(WINDOW, widest) if widest > WINDOW else None
 
     @property
     def room(self) -> int:
@@ -87,12 +91,12 @@ class Stream:
                 return room
             await self._room_lot.park()
 
-    def send_nowait(self, data: bytes) -> None:
+    def send_nowait(self, data: bytes | memoryview) -> None:
         """Send bytes for which there is room."""
         self._conversation.calls.send_data(self.id, data)
         self._conversation.wake_writer()
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> None:
         """Send bytes in order, waiting for room as often as needed; a checkpoint.
 
         Cancelled, it has sent some beginning of `data`.
@@ -100,9 +104,10 @@ class Stream:
         await trio.lowlevel.checkpoint()
         view = memoryview(data)
         while view:
-            room = min(await self.wait_room(), CHUNK)
-            self.send_nowait(bytes(view[:room]))
-            view = view[room:]
+            await self.wait_room()
+            size = self._conversation.calls.piece(self.id)
+            self.send_nowait(view[:size])
+            view = view[size:]
 
     async def send_last(self, data: bytes) -> None:
         """Send the last bytes of this stream; their end leaves with the answer, or with `end`.
@@ -187,7 +192,8 @@ class Stream:
     def _take(self) -> bytes | Item:
         piece = self._inbox.popleft()
         spent = cost(piece.value if isinstance(piece, Item) else piece)
-        if self._conversation.calls.consumed(self.id, spent):
+        window = self._window.came(spent, trio.current_time()) if self._window else WINDOW
+        if self._conversation.calls.consumed(self.id, spent, window):
             self._conversation.wake_writer()
         return piece
 
@@ -264,7 +270,7 @@ class Call(Stream):
                 self._answer = message.result
                 self._finish(None)
             case Fault():
-                self._finish(error_from_code(message.code, message.message, _details(message)))
+                self._finish(read_fault(message))
             case _:
                 self._hear_piece(message)
 
@@ -272,14 +278,6 @@ class Call(Stream):
         """Take the end of the connection."""
         if not self._said_all:
             self._finish(error)
-
-
-def _details(fault: Fault) -> dict[str, str | int] | None:
-    """Return what a Fault tells programs, None where that is nothing we understand."""
-    try:
-        return decode(fault.details, dict[str, str | int])
-    except LoopsyError:
-        return None
 
 
 class Asked(Stream):

@@ -6,6 +6,7 @@ section 2), and a stranger costs a little memory for a few seconds (`strangers.p
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -59,16 +60,24 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 async def connect_tcp(host: str, port: int) -> FramedChannel:
-    """Connect; raises `Gone`, with the system's reason, when nobody accepts within 5 s."""
-    reason = "it does not answer"
+    """Connect; raises `Gone`, with the system's reason, when nobody accepts within 5 s.
+
+    Its details tell `why`: `name` (there is none like it), `closed` (nothing listens), `absent`.
+    """
+    reason, why = "it does not answer", "absent"
     with trio.move_on_after(CONNECTING):
         try:
             stream = await trio.open_tcp_stream(host, port)
         except OSError as error:
+            found = _first(error)
             reason = _reason(error)
+            if isinstance(found, socket.gaierror):
+                why = "name"
+            elif found.errno == errno.ECONNREFUSED:
+                why = "closed"
         else:
             return FramedChannel(stream, LONGEST)
-    raise Gone(f"{host} port {port} cannot be reached: {reason}")
+    raise Gone(f"{host} port {port} cannot be reached: {reason}", why=why)
 
 
 async def open_listeners(port: int, *, loopback: bool = False) -> list[trio.SocketListener]:
@@ -148,12 +157,18 @@ def _address(stream: trio.SocketStream) -> str:
 
 
 def _reason(error: OSError) -> str:
-    """Return the system's words; trio groups what several addresses said."""
+    """Return the system's words."""
+    error = _first(error)
+    if isinstance(error, socket.gaierror):
+        return "there is no machine of that name"
+    return os.strerror(error.errno) if error.errno else (error.strerror or str(error))
+
+
+def _first(error: OSError) -> OSError:
+    """Return what the system said first; trio groups what several addresses said."""
     while isinstance(error.__cause__, OSError):
         error = error.__cause__
     inner = error.__cause__
     if isinstance(inner, BaseExceptionGroup) and isinstance(first := inner.exceptions[0], OSError):
-        error = first
-    if isinstance(error, socket.gaierror):
-        return "there is no machine of that name"
-    return os.strerror(error.errno) if error.errno else (error.strerror or str(error))
+        return first
+    return error

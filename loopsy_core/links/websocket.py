@@ -71,7 +71,7 @@ class WebSocketChannel(Channel):
                 with trio.fail_after(PONG_WITHIN):
                     await self._socket.ping()
             except trio.TooSlowError:
-                raise Gone("the relay does not answer any more") from None
+                raise Gone("the relay does not answer any more", why="relay") from None
             except trio_websocket.ConnectionClosed as error:
                 raise _closed(error) from None
 
@@ -170,17 +170,19 @@ async def _connect(
 def _unreachable(url: str, error: Exception) -> LoopsyError:
     if isinstance(error, trio_websocket.ConnectionRejected):
         if error.status_code in (401, 403):
-            return Refused(f"the relay {url} does not know us any more", account="void")
+            return Refused(f"the relay {url} does not know us any more", account="void", why="void")
         if error.status_code == 429:
             return Busy(f"the relay {url} asks us to wait")
-        return Gone(f"{url} does not answer like a Loopsy relay (HTTP {error.status_code})")
+        return Gone(
+            f"{url} does not answer like a Loopsy relay (HTTP {error.status_code})", why="relay"
+        )
     if isinstance(error, trio.BrokenResourceError):
-        return Gone(f"the relay {url} cannot be reached securely: {error.__cause__}")
+        return Gone(f"the relay {url} cannot be reached securely: {error.__cause__}", why="relay")
     if isinstance(error, OSError):
-        return Gone(f"the relay {url} cannot be reached: {error.strerror or error}")
+        return Gone(f"the relay {url} cannot be reached: {error.strerror or error}", why="relay")
     if isinstance(error, (trio.TooSlowError, trio_websocket.ConnectionTimeout)):
-        return Gone(f"the relay {url} does not answer")
-    return Gone(f"{url} does not answer like a Loopsy relay")
+        return Gone(f"the relay {url} does not answer", why="relay")
+    return Gone(f"{url} does not answer like a Loopsy relay", why="relay")
 
 
 def _closed(error: trio_websocket.ConnectionClosed) -> LoopsyError:
@@ -188,11 +190,11 @@ def _closed(error: trio_websocket.ConnectionClosed) -> LoopsyError:
     code = error.reason.code if error.reason is not None else 1006
     why = (error.reason.reason if error.reason is not None else None) or ""
     if code == 4401:
-        return Refused("the relay does not know us any more", account="void")
+        return Refused("the relay does not know us any more", account="void", why="void")
     if code == 4410 and why.startswith(("wrong_code", "offer_gone", "unknown_key", "revoked")):
         return Refused(why)
     if code in (4404, 4411):
-        return Gone("the machine is not connected to its relay")
+        return Gone("the machine is not connected to its relay", why="away")
     if code == 4429:
         return Busy("the relay asks us to wait")
-    return Gone(why or "the connection to the relay was lost")
+    return Gone(why or "the connection to the relay was lost", why="relay")

@@ -8,6 +8,7 @@ way can take over.
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -67,6 +68,9 @@ class Acquaintance:
             with trio.move_on_after(PATIENCE):
                 hello = await self._conversation.ask(Hello())
                 self._way.round_trip = trio.current_time() - began
+                if hello.clock is not None:
+                    half_way = time.time() - self._way.round_trip / 2
+                    self._way.clock_ahead = hello.clock - half_way
                 return hello
             # A full link delays every answer; one that brings anything else is alive.
             if trio.current_time() - self._conversation.last_heard >= PATIENCE:

@@ -87,7 +87,7 @@ async def call_machine(
     """Call the machine whose key is `peer` at one address.
 
     Raises `Gone` when nobody is there, `Refused` when it is somebody else or does not know us,
-    and `Misconfigured` when it speaks another protocol.
+    and `Misconfigured` when it speaks another protocol. Their details tell `why` (mending.py).
     """
     host, port = parse_address(address)
     transport = await connect_tcp(host, port)
@@ -100,11 +100,13 @@ async def call_machine(
         except Gone:
             raise Refused(
                 f"whoever answers at {address} refuses us: another machine is there now, its key"
-                " has changed, or it has forgotten us"
+                " has changed, or it has forgotten us",
+                why="refuses",
             ) from None
         except (Unreadable, ProtocolViolation, trio.TooSlowError):
             raise Refused(
-                f"whoever answers at {address} is not the machine that we are paired with"
+                f"whoever answers at {address} is not the machine that we are paired with",
+                why="stranger",
             ) from None
         check_protocol(established.introduction)
     except BaseException:

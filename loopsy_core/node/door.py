@@ -66,7 +66,7 @@ class Door:
         self.introduction = Introduction(identity.name, version)
         self.book = book
         self.presence = Presence()
-        self.unsuited: dict[PeerId, str] = {}
+        self.unsuited: dict[PeerId, Misconfigured] = {}
         """Why contacts were turned away that are welcome, but speak another protocol."""
         self._events = events
         self._noted: Buckets[str] = Buckets(NOTED, 3)
@@ -130,9 +130,10 @@ class Door:
         try:
             check_protocol(heard.introduction)
         except Misconfigured as error:
-            if self.unsuited.get(contact.id) != error.message:
+            before = self.unsuited.get(contact.id)
+            if before is None or before.message != error.message:
                 _log.warning("%s was turned away: %s", contact.name, error)
-            self.unsuited[contact.id] = error.message
+            self.unsuited[contact.id] = error
             raise
         return Proven(channel, established)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +35,13 @@ class Asker:
     def check(self, operation: type[Operation[object]]) -> None:
         """Raise `Refused` unless the asker may ask this."""
         if not self.may(operation.grant):
-            raise Refused(f"{self.name} may not ask {operation.op}: it needs {operation.grant!r}")
+            kind, _, name = self.name.partition(" ")
+            command = "phone" if kind == "phone" else "peers"
+            raise Refused(
+                f"{self.name} may not ask {operation.op}: it needs {operation.grant!r}; on the"
+                f" machine that was asked, `loopsy {command} grant {shlex.quote(name)}"
+                f" +{operation.grant}` gives it"
+            )
 
 
 LOCAL: Final = Asker("this machine's user", frozenset(ALL_GRANTS))

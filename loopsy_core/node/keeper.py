@@ -22,6 +22,7 @@ from loopsy_core.wire import check_protocol, greet
 
 from .calling import Line, call_first, call_machine, most_telling
 from .door import CALENDAR
+from .mending import UNKNOWN, mend_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -76,22 +77,38 @@ class Keeper:
         self._manual = manual
         self._rounds = 0
         self._held: dict[str, PeerId] = {}  # who is at the other end of our calls
-        self._problems: dict[tuple[PeerId, str], str] = {}  # by way
+        self._problems: dict[tuple[PeerId, str], LoopsyError] = {}  # by way
         self._written: set[tuple[PeerId, str]] = set()  # those that are in the log
         self._found: dict[PeerId, tuple[str, ...]] = {}
         self._networks = 0
         self._news = Watched(0)
 
-    def problem(self, peer: PeerId) -> str | None:
+    def problem(self, contact: Contact) -> str:
         """Return why a machine was not reached the last time, in a sentence."""
-        unsuited = self._door.unsuited.get(peer)
+        unsuited = self._door.unsuited.get(contact.id)
         if unsuited is not None:
-            return unsuited
-        direct = self._problems.get((peer, "lan"))
-        relayed = self._problems.get((peer, "relay"))
-        if relayed is None:
-            return direct
-        return f"{direct or 'no address of it is known'}; by its relay: {relayed}"
+            return unsuited.message
+        direct, relayed = self._met(contact.id)
+        if direct is None and relayed is None and self._may_be_met(contact):
+            return "it is being called"
+        said = UNKNOWN if direct is None else direct.message
+        return said if relayed is None else f"{said}; by its relay: {relayed.message}"
+
+    def mend(self, contact: Contact) -> str:
+        """Return what to try with a machine that is not reached."""
+        unsuited = self._door.unsuited.get(contact.id)
+        if unsuited is not None:
+            return mend_of(contact.name, unsuited, None)
+        direct, relayed = self._met(contact.id)
+        if direct is None and relayed is None and self._may_be_met(contact):
+            return "look again in some seconds"
+        return mend_of(contact.name, direct, relayed)
+
+    def _may_be_met(self, contact: Contact) -> bool:
+        return bool(self.addresses(contact) or contact.relay_url)
+
+    def _met(self, peer: PeerId) -> tuple[LoopsyError | None, LoopsyError | None]:
+        return self._problems.get((peer, "lan")), self._problems.get((peer, "relay"))
 
     def found(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
         """Note where the network says that a machine is; nothing of it is proven."""
@@ -170,7 +187,7 @@ class Keeper:
             if contact is not None and not contact.expired(time.time()):
                 return contact
             ended = "its time here is over; `loopsy peers grant` gives it more, or pair again"
-            self._failed(peer, "lan", Refused(ended))
+            self._failed(peer, "lan", Refused(ended, why="expired"))
             self._problems.pop((peer, "relay"), None)
             with trio.move_on_after(CALENDAR):
                 version = self._door.book.version
@@ -258,7 +275,9 @@ class Keeper:
         """Note why the relay does not help; an account that is void there is forgotten."""
         void = "account" in error.details
         if isinstance(error, Refused) and not void:  # the machine itself, in a word for programs
-            error = Refused("it refuses us: its key has changed, or it has forgotten us")
+            error = Refused(
+                "it refuses us: its key has changed, or it has forgotten us", why="refuses"
+            )
         self._failed(contact.id, "relay", error)
         if void:
             # The machine lets us in anew once we meet it directly (`acquaintance.py`).
@@ -290,8 +309,9 @@ class Keeper:
 
         The second time: of two machines that have just paired, one is a moment behind.
         """
-        again = self._problems.get((peer, way)) == error.message
-        self._problems[peer, way] = error.message
+        before = self._problems.get((peer, way))
+        again = before is not None and before.message == error.message
+        self._problems[peer, way] = error
         if not again:
             self._written.discard((peer, way))
         elif (peer, way) not in self._written and not isinstance(error, Gone):

@@ -76,9 +76,8 @@ class Machines:
         contact = self._book.find(reference, "machine")
         way = self._ways.best(contact.id)
         if way is None:
-            problem = self._keeper.problem(contact.id)
-            why = f": {problem}" if problem else "; nothing is known of where it is"
-            raise Gone(f"{contact.name} is not reached{why}")
+            problem = self._keeper.problem(contact)
+            raise Gone(f"{contact.name} is not reached: {problem}")
         return way.conversation
 
     def is_machine(self, contact_id: PeerId) -> bool:
@@ -234,9 +233,11 @@ class Machines:
             expires_at=contact.expires_at,
             way=None if way is None else way.kind,
             addresses=self._keeper.addresses(contact),
-            problem=self._keeper.problem(contact.id) if way is None else None,
+            problem=self._keeper.problem(contact) if way is None else None,
             version=contact.version,
             round_trip=None if way is None else way.round_trip,
+            mend=self._keeper.mend(contact) if way is None else None,
+            clock_ahead=None if way is None else way.clock_ahead,
         )
 
 

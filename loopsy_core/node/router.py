@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -181,6 +182,7 @@ class Router:
                     contact=asker.contact or "local",
                     port=node.port,
                     relay=node.relaying.url,
+                    clock=time.time(),
                 )
             case NodeStatus.op:
                 return await node.status()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar, Final
+
+import trio
 
 from loopsy_core.capabilities import open_shared
 from loopsy_core.errors import LoopsyError, Misconfigured, Refused
@@ -27,6 +29,8 @@ from loopsy_core.wire import (
     WatchContext,
     decode,
 )
+
+from .by_hand import ByHand
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Container
@@ -89,6 +93,12 @@ class Sharing:
         if not isinstance(self._shared, LoopsyError):
             await self._shared.messages.forget(peer)
 
+    def _machine(self, asker: Asker) -> str | None:
+        """Return what a machine is called here; None for this machine's user, and phones."""
+        if asker.contact is None or not self.machines.is_machine(asker.contact):
+            return None
+        return self.machines.sender(asker.contact)[1]
+
     async def answer(self, asked: Asked, asker: Asker) -> object:
         """Act on one of `ops`; return the reply."""
         if isinstance(self._shared, LoopsyError):
@@ -99,19 +109,31 @@ class Sharing:
             self._shared.tasks,
         )
         params, owner = asked.params, asker.contact or ""
+        machine = self._machine(asker)
+        by_hand = ByHand(asker, machine)
         match asked.op:
             case SetContext.op:
-                return await context.set_from(asked, decode(params, SetContext), asker.name, owner)
+                setting = by_hand.setting(decode(params, SetContext))
+                check = by_hand.check_value
+                return await context.set_from(asked, setting, asker.name, owner, check)
             case GetContext.op:
-                return await context.get_over(asked, decode(params, GetContext))
+                getting = decode(params, GetContext)
+                by_hand.check_looking(getting.key)
+                return await context.get_over(asked, getting)
             case DeleteContext.op:
-                return await context.delete(decode(params, DeleteContext))
+                deleting = decode(params, DeleteContext)
+                by_hand.check_deleting(deleting.key)
+                return await context.delete(deleting)
             case ListContext.op:
-                return await context.list(decode(params, ListContext))
+                listing = decode(params, ListContext)
+                by_hand.check_looking(listing.prefix)
+                return await context.list(listing, by_hand.hidden)
             case WatchContext.op:
-                return await context.watch(asked, decode(params, WatchContext))
+                watching = decode(params, WatchContext)
+                by_hand.check_looking(watching.prefix)
+                return await context.watch(asked, watching, by_hand.hidden)
             case SendMessage.op:
-                if asker.contact is not None and self.machines.is_machine(asker.contact):
+                if machine is not None:
                     # Whoever it is for would take it for ours.
                     raise Refused("a machine sends messages for itself, and not through another")
                 message = decode(params, SendMessage)
@@ -120,6 +142,9 @@ class Sharing:
                 peer, name = self.machines.sender(asker.contact)
                 return await messages.receive(decode(params, DeliverMessages), peer, name)
             case AckMessage.op:
+                if machine is not None:
+                    # Whoever has sent it would take it for read.
+                    raise Refused("a machine acknowledges what came to it, and not to another")
                 return await messages.acknowledge(decode(params, AckMessage))
             case NoteRead.op:
                 peer, name = self.machines.sender(asker.contact)
@@ -151,6 +176,7 @@ async def open_sharing(
     When that is damaged the node does without: it keeps its sessions, and says what is wrong to
     whoever asks. It never begins anew with an empty one in its place.
     """
+    await _warn_of_nothing(path)
     async with AsyncExitStack() as stack:
         try:
             shared: Shared | LoopsyError = await stack.enter_async_context(
@@ -160,3 +186,10 @@ async def open_sharing(
             _log.error("context, messages and tasks are out of order: %s", error)
             shared = error
         yield Sharing(shared)
+
+
+async def _warn_of_nothing(path: Path) -> None:
+    """Say when a database has lost all that it had: SQLite takes an empty file for a new one."""
+    with suppress(FileNotFoundError):
+        if (await trio.Path(path).stat()).st_size == 0:
+            _log.warning("%s was empty: context, messages and tasks begin anew", path)

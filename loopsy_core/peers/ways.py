@@ -32,6 +32,8 @@ class Way:
     kind: WayKind
     round_trip: float | None = None
     """Seconds that the last sign of life took."""
+    clock_ahead: float | None = None
+    """Seconds that the clock at the other end is ahead of ours, about."""
 
 
 class Ways:

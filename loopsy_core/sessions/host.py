@@ -117,7 +117,7 @@ class Host:
                 await session.end()
                 return session.info
             case RemoveSession.op:
-                return sessions.remove(decode(asked.params, RemoveSession).session)
+                return await sessions.remove(decode(asked.params, RemoveSession).session)
             case StopNode.op:
                 return StopReply(sessions.alive)  # and it leaves when whoever said so has left
             case HostHello.op:

@@ -175,17 +175,18 @@ class Sessions:
                 self._printed()  # there is no emulator for now
                 return True
             kept = False
-            try:
-                kept = await trio.to_thread.run_sync(self._records.write, record)
-            finally:
-                if not kept:
-                    session.unrecorded = True  # cancelled, it may not have begun
+            async with session.writing:
+                try:
+                    kept = await trio.to_thread.run_sync(self._records.write, record)
+                finally:
+                    if not kept:
+                        session.unrecorded = True  # cancelled, it may not have begun
+                if session.id not in self._sessions:
+                    self._records.remove(session.id)
             if kept:
                 session.recorded(record)
             else:
                 self._printed()
-            if session.id not in self._sessions:
-                self._records.remove(session.id)
             return kept
 
     async def record_all(self) -> None:
@@ -232,13 +233,14 @@ class Sessions:
             session.rename(wanted)
         return session.info
 
-    def remove(self, reference: str) -> Nothing:
-        """Forget a session that has ended."""
+    async def remove(self, reference: str) -> Nothing:
+        """Forget a session that has ended; nothing of it is on disk when this returns."""
         session = self.find(reference)
         if session.alive:
             raise BadRequest(f"{session.name} still runs; end it first")
         self._forget(session)
-        return Nothing()
+        async with session.writing:  # who was writing it removes it
+            return Nothing()
 
     async def _run(self, session: Session, *, task_status: trio.TaskStatus[None]) -> None:
         started = _Started(task_status)

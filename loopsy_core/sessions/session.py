@@ -80,6 +80,8 @@ class Session:
         self._lost: str | None = None
         self.unrecorded = True
         """Whether something has changed since it was recorded last."""
+        self.writing = trio.Lock()
+        """Held while its record is on the way to the disk."""
         self._on_change = on_change
         self._on_output = on_output
         self._on_failed = on_failed

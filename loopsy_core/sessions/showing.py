@@ -30,6 +30,8 @@ __all__ = ["Showing"]
 
 HURRY: Final = 65_536
 """Bytes by which a viewer that types may be behind; more, and it is shown what is there now."""
+HASTE: Final = 0.5
+"""Seconds that it waits for that; then the output itself is sooner there."""
 LONGEST_BEGINNING: Final = 65_536
 """Bytes of output that are shown whole where there is no emulator, yet, to draw a picture."""
 # What shells print first, none of which a terminal answers: colours, modes, titles, moves.
@@ -90,13 +92,21 @@ class Showing:
             )
         )
 
-    async def _draw(self, at: Place | None = None, longest: int | None = None) -> bool:
-        """Show the screen as it is now, or any time after `at`, and let the output go on there.
+    async def _draw(self) -> None:
+        """Show the screen as it is now, or a little later, and let the output go on there."""
+        drawing = await self._session.screen.picture(self._output.end)
+        assert drawing is not None
+        await self._show_drawing(drawing)
 
-        Return False if that would take more than `longest` bytes.
+    async def _draw_in_haste(self, longest: int) -> bool:
+        """Do the same where it is soon done and takes at most `longest` bytes; else return False.
+
+        Of the very end, for which the emulator has a little to go: a picture of where it is now
+        would leave all that to be looked through, which takes much longer.
         """
-        session = self._session
-        drawing = await session.screen.picture(at or self._output.end, longest)
+        drawing = None
+        with suppress(Busy), trio.move_on_after(HASTE):  # the emulator may be gone, or stuck
+            drawing = await self._session.screen.picture(self._output.end, longest)
         if drawing is None:
             return False
         await self._show_drawing(drawing)
@@ -177,10 +187,7 @@ class Showing:
         if viewer.hurry:
             viewer.hurry = False
             if (behind := self._output.log.end - viewer.place.offset) > HURRY:
-                # Of the very end, for which the emulator has a little to go: a picture of where it
-                # is now would leave all that to be looked through, which takes much longer.
-                with suppress(Busy):  # without an emulator it has to look through everything
-                    return await self._draw(longest=behind)
+                return await self._draw_in_haste(behind)
         return False
 
     async def _skip(self) -> None:

@@ -24,7 +24,7 @@ from .attached import (
     decode_attached,
     decode_viewer_item,
 )
-from .calls import CHUNK, MAX_OPEN, WINDOW, Calls, cost
+from .calls import CHUNK, MAX_OPEN, WIDE, WINDOW, Calls, cost
 from .codec import MAX_MESSAGE, Raw, decode, encode
 from .envelope import (
     Bytes,
@@ -53,7 +53,7 @@ from .events import (
     WrongCode,
     decode_event,
 )
-from .frames import FrameDecoder, encode_frames
+from .frames import FrameDecoder, encode_frames, frame_parts
 from .grants import ALL_GRANTS, PRESETS, Grant, Preset
 from .messages import (
     Answer,
@@ -67,6 +67,7 @@ from .messages import (
     Message,
     Ping,
     Pong,
+    read_fault,
 )
 from .operation import MAX_CELLS, MAX_NAME, Limit, Operation, clean_name, read_reply
 from .operations import OPERATIONS
@@ -160,6 +161,7 @@ __all__ = [
     "OPERATIONS",
     "PRESETS",
     "SECRET_BYTES",
+    "WIDE",
     "WINDOW",
     "Answer",
     "ApprovalDecided",
@@ -241,12 +243,14 @@ __all__ = [
     "encode",
     "encode_envelope",
     "encode_frames",
+    "frame_parts",
     "greet",
     "greet_with_offer",
     "is_answers",
     "may_be_a_key",
     "offer_id",
     "pairing_key",
+    "read_fault",
     "read_reply",
     "read_verdict",
     "write_introduction",

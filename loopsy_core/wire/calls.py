@@ -8,7 +8,7 @@ is over and what breaks the protocol. It never holds more than one window of a c
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, cast
 
 from loopsy_core.errors import BadRequest, Busy, LoopsyError, ProtocolViolation
 
@@ -27,17 +27,25 @@ from .messages import (
     Pong,
     decode_message,
 )
+from .operations.files import PullFiles, PushFiles
 
-__all__ = ["CHUNK", "MAX_OPEN", "WINDOW", "Calls", "cost"]
+__all__ = ["CHUNK", "MAX_OPEN", "WIDE", "WINDOW", "Calls", "cost"]
 
 WINDOW: Final = 262_144
 """Bytes that may be under way in one direction of one call."""
-CREDIT_AFTER: Final = WINDOW // 4
-"""Consumed bytes of a call after which the other side is told that it may send more."""
+CREDIT_AFTER: Final = 4
+"""Which part of its window has to be consumed before the other side is told to send more."""
 PIECE_COST: Final = 16
 """What a Data or Item costs beside its bytes, so that a million empty ones are not free."""
 CHUNK: Final = 65_000
 """Bytes of Data that fit one sealed record together with their header."""
+WIDE_CHUNK: Final = 4 * CHUNK
+"""Bytes of one piece of a file, if there is credit for it: each costs a turn of every process that
+it passes, and fills four records."""
+WIDE: Final = 4 * (WIDE_CHUNK + PIECE_COST)
+"""What the window of a call that moves files may grow to: four such pieces."""
+WIDE_CALLS: Final = frozenset({PushFiles.op, PullFiles.op})
+"""Only those: a peer that reads nothing can have us queue a window of each call that is open."""
 MAX_OPEN: Final = 256
 """Calls that one side may have open at once, unless the two have agreed on more."""
 MAX_CONTROL: Final = 1024
@@ -48,7 +56,7 @@ LONGEST_DETAILS: Final = 65_536
 """Bytes of a Fault's details."""
 
 
-def cost(data: bytes) -> int:
+def cost(data: bytes | memoryview) -> int:
     """Return what a piece of Data or an Item with these bytes costs."""
     return len(data) + PIECE_COST
 
@@ -61,6 +69,7 @@ class _Call:
         "ended",
         "granted",
         "heard",
+        "most",
         "ours",
         "over",
         "queue",
@@ -70,8 +79,9 @@ class _Call:
         "written",
     )
 
-    def __init__(self, *, ours: bool) -> None:
+    def __init__(self, op: str, *, ours: bool) -> None:
         self.ours = ours
+        self.most = WIDE if op in WIDE_CALLS else WINDOW  # that its window may be
         self.spent = 0  # by us
         self.written = 0  # of what we spent; the rest is queued
         self.total = WINDOW  # what we may spend
@@ -117,7 +127,7 @@ class Calls:
         if len(message) > MAX_MESSAGE:
             raise BadRequest(f"a request of {len(params)} bytes is too large for one message")
         self._next_id += 2
-        self._calls[call_id] = _Call(ours=True)
+        self._calls[call_id] = _Call(op, ours=True)
         self._open[True] += 1
         self._queue(call_id, message)
         return call_id
@@ -127,15 +137,28 @@ class Calls:
         call = self._calls.get(call_id)
         return 0 if call is None else call.total - call.spent - PIECE_COST
 
+    def widest(self, call_id: int) -> int:
+        """Return how wide the call's window may become."""
+        call = self._calls.get(call_id)
+        return WINDOW if call is None else call.most
+
+    def piece(self, call_id: int) -> int:
+        """Return how many bytes the next of many pieces of Data best has; below 1 it must wait."""
+        room = self.allowance(call_id)
+        if room <= CHUNK or self.widest(call_id) == WINDOW:
+            return min(room, CHUNK)
+        return min(room // CHUNK * CHUNK, WIDE_CHUNK)  # whole records
+
     def consumed_by_them(self, call_id: int) -> int:
         """Return how much of what we sent, in credit, the other side says to be done with."""
         call = self._calls.get(call_id)
         return 0 if call is None else call.total - WINDOW
 
-    def send_data(self, call_id: int, data: bytes) -> None:
+    def send_data(self, call_id: int, data: bytes | memoryview) -> None:
         """Queue a piece of Data; nothing happens when the call is over."""
         if self._spend(call_id, data):
-            self._queue(call_id, encode(Data(call_id, data)), cost(data))
+            # A view is as good as bytes where it is only read, which spares a copy.
+            self._queue(call_id, encode(Data(call_id, cast("bytes", data))), cost(data))
 
     def send_item(self, call_id: int, value: bytes) -> None:
         """Queue an Item, given as MessagePack; nothing happens when the call is over."""
@@ -184,18 +207,19 @@ class Calls:
             self._queue(call_id, encode(Drop(call_id, lost)))
         self._finish(call_id)
 
-    def consumed(self, call_id: int, amount: int) -> bool:
+    def consumed(self, call_id: int, amount: int, window: int = WINDOW) -> bool:
         """Note that we are done with pieces that cost `amount`; return if there is news to write.
 
         Credit goes out when a quarter of a window has been consumed: often enough that the sender
-        never stands still and knows how fast we are, seldom enough to cost nothing.
+        never stands still and knows how fast we are, seldom enough to cost nothing. From then on
+        `window` may be under way, which is at most as much as `widest` says.
         """
         call = self._calls.get(call_id)
         if call is None or call.over:
             return False
         call.consumed += amount
-        if call.consumed + WINDOW - call.granted >= CREDIT_AFTER:
-            return self.grant(call_id, call.consumed + WINDOW)
+        if call.consumed + window - call.granted >= window // CREDIT_AFTER:
+            return self.grant(call_id, call.consumed + window)
         return False
 
     def grant(self, call_id: int, total: int) -> bool:
@@ -244,7 +268,7 @@ class Calls:
                 raise ProtocolViolation("calls are opened by the thousand, and no reply is read")
             self._control.append(encode(Fault(ask.id, "busy", self._full)))
             return None
-        self._calls[ask.id] = _Call(ours=False)
+        self._calls[ask.id] = _Call(ask.op, ours=False)
         self._open[False] += 1
         return ask
 
@@ -259,7 +283,7 @@ class Calls:
             case Credit(total=total):
                 # What was not written cannot have been consumed. Credit for it would let a peer
                 # that reads nothing have us queue without end.
-                if total > call.written + WINDOW:
+                if total > call.written + call.most:
                     raise ProtocolViolation("more credit than what was sent can be worth")
                 if total <= call.total:
                     return None
@@ -324,7 +348,7 @@ class Calls:
             call.ready = True
             self._ready.append(call_id)
 
-    def _spend(self, call_id: int, data: bytes) -> bool:
+    def _spend(self, call_id: int, data: bytes | memoryview) -> bool:
         call = self._calls.get(call_id)
         if call is None or call.over:
             return False

@@ -197,11 +197,13 @@ def check_protocol(theirs: Introduction) -> None:
     if theirs.oldest > PROTOCOL:
         raise Misconfigured(
             f"{name} speaks a newer protocol ({theirs.oldest}) than this machine ({PROTOCOL}):"
-            " update Loopsy here"
+            " update Loopsy here",
+            why="newer",
         )
     raise Misconfigured(
         f"{name} speaks an older protocol ({theirs.protocol}) than this machine does ({OLDEST}):"
-        " update Loopsy there"
+        " update Loopsy there",
+        why="older",
     )
 
 

@@ -9,9 +9,9 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
-from loopsy_core.errors import ProtocolViolation
+from loopsy_core.errors import LoopsyError, ProtocolViolation, error_from_code
 
-from .codec import Raw
+from .codec import Raw, decode
 
 __all__ = [
     "Answer",
@@ -26,6 +26,7 @@ __all__ = [
     "Ping",
     "Pong",
     "decode_message",
+    "read_fault",
 ]
 
 CallId: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
@@ -115,3 +116,12 @@ def decode_message(data: bytes) -> Message:
         return _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolViolation(f"what came is no message: {error}") from None
+
+
+def read_fault(fault: Fault) -> LoopsyError:
+    """Return the error that a Fault tells of, with what it tells programs as far as we know it."""
+    try:
+        details = decode(fault.details, dict[str, str | int])
+    except LoopsyError:
+        details = {}
+    return error_from_code(fault.code, fault.message, details)

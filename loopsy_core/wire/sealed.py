@@ -24,6 +24,8 @@ MAX_CONTENT: Final = MAX_RECORD - 1
 PADDED_UP_TO: Final = 1024
 """Records up to this size are padded: keystrokes and lines look alike, bulk costs nothing."""
 PAD_STEP: Final = 64
+LONGEST_PADDED: Final = PADDED_UP_TO - 3
+"""Bytes of content of such a record, behind its flags and length."""
 REKEY_EVERY: Final = 1 << 16
 """Messages under one key."""
 
@@ -41,9 +43,8 @@ class SealedConnection:
         """Take over the ciphers of `Handshake.split`."""
         self._sending = sending
         self._receiving = receiving
-        # One buffer and not a list of fragments: a peer may send a mebibyte in crumbs of a byte,
-        # each of which would be an object of forty.
-        self._begun = bytearray()
+        self._record = bytearray()  # in which long ones are put together
+        self._coming = _Coming()
         self._dead = False
 
     def seal(self, message: bytes) -> list[bytes]:
@@ -56,17 +57,22 @@ class SealedConnection:
             raise ProtocolViolation(BROKEN)
         if not 0 < len(message) <= MAX_MESSAGE:
             raise ValueError(f"a message has 1 to {MAX_MESSAGE} bytes, not {len(message)}")
-        if len(message) <= MAX_CONTENT:
-            return [self._encrypt(_record(message))]
-        last = (len(message) - 1) // MAX_CONTENT * MAX_CONTENT
+        size = len(message)
+        if size <= LONGEST_PADDED:
+            return [self._encrypt(_padded(message))]
+        view = memoryview(message)
+        last = (size - 1) // MAX_CONTENT * MAX_CONTENT
         sealed = [
-            self._encrypt(bytes([_MORE]) + message[at : at + MAX_CONTENT])
+            self._seal_long(_MORE, view[at : at + MAX_CONTENT])
             for at in range(0, last, MAX_CONTENT)
         ]
-        sealed.append(self._encrypt(_record(message[last:])))
+        if size - last <= LONGEST_PADDED:
+            sealed.append(self._encrypt(_padded(message[last:])))
+        else:
+            sealed.append(self._seal_long(0, view[last:]))
         return sealed
 
-    def open(self, sealed: bytes) -> bytes | None:
+    def open(self, sealed: bytes | memoryview) -> bytes | None:
         """Return the message that `sealed` completes, or None while fragments are missing.
 
         Raises `ProtocolViolation` for whatever the other side did not seal as the next one;
@@ -75,7 +81,7 @@ class SealedConnection:
         if self._dead:
             raise ProtocolViolation(BROKEN)
         try:
-            return self._accept(self._decrypt(sealed))
+            return self._accept(sealed)
         except Unreadable as error:
             self._dead = True
             raise ProtocolViolation(str(error)) from None
@@ -83,38 +89,93 @@ class SealedConnection:
             self._dead = True
             raise
 
-    def _accept(self, record: bytes) -> bytes | None:
-        more, content = _content(record)
-        if not more and not self._begun:
-            return content
-        if len(self._begun) + len(content) > MAX_MESSAGE:
-            raise ProtocolViolation("a message in fragments is longer than the limit")
-        self._begun += content
+    def _accept(self, sealed: bytes | memoryview) -> bytes | None:
+        if len(sealed) > MAX_RECORD + TAG:
+            raise ProtocolViolation("a sealed message is longer than Noise allows")
+        coming = self._coming
+        if len(sealed) > PADDED_UP_TO + TAG:
+            more = coming.open(sealed, self._receiving)
+        else:
+            more, content = _content(self._receiving.decrypt(sealed))
+            if not more and not coming.size:
+                self._coming = _Coming()  # what is long comes in a row, or seldom
+                message = content
+            else:
+                coming.add(content)
+        if self._receiving.nonce % REKEY_EVERY == 0:
+            self._receiving.rekey()
         if more:
             return None
-        message = bytes(self._begun)
-        self._begun = bytearray()
-        return message
+        return coming.take() if coming.size else message
 
-    def _encrypt(self, record: bytes) -> bytes:
+    def _seal_long(self, flags: int, content: memoryview) -> bytes:
+        # Put together where the last one was: memory that was not used before costs more than it.
+        if not self._record:
+            self._record = bytearray(MAX_RECORD)
+        record = memoryview(self._record)[: 1 + len(content)]
+        record[0] = flags
+        record[1:] = content
+        return self._encrypt(record)
+
+    def _encrypt(self, record: bytes | memoryview) -> bytes:
         sealed = self._sending.encrypt(record)
         if self._sending.nonce % REKEY_EVERY == 0:
             self._sending.rekey()
         return sealed
 
-    def _decrypt(self, sealed: bytes) -> bytes:
-        if len(sealed) > MAX_RECORD + TAG:
-            raise ProtocolViolation("a sealed message is longer than Noise allows")
-        record = self._receiving.decrypt(sealed)
-        if self._receiving.nonce % REKEY_EVERY == 0:
-            self._receiving.rekey()
-        return record
+
+class _Coming:
+    """A message as far as it has come: long fragments are opened right into their place.
+
+    It is one buffer and not a list of them: a peer may send a mebibyte in crumbs of a byte, each of
+    which would be an object of forty.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._buffer = bytearray()  # of which the first byte is not the message's
+
+    def open(self, sealed: bytes | memoryview, cipher: Cipher) -> bool:
+        """Append what a record holds; return whether more fragments follow."""
+        length = len(sealed) - TAG
+        self._make_room(length - 1)
+        at = self.size
+        behind = self._buffer[at]  # where the record's flags come to lie meanwhile
+        with memoryview(self._buffer) as view, view[at : at + length] as place:
+            cipher.decrypt_into(sealed, place)
+        flags = self._buffer[at]
+        if flags not in (0, _MORE):  # whoever likes may pad a long one too
+            _, content = _content(bytes(self._buffer[at : at + length]))
+            self._buffer[at] = behind
+            self.add(content)
+            return False
+        self._buffer[at] = behind
+        self.size += length - 1
+        return flags == _MORE
+
+    def add(self, content: bytes) -> None:
+        """Append the content of a fragment."""
+        self._make_room(len(content))
+        self._buffer[self.size + 1 : self.size + 1 + len(content)] = content
+        self.size += len(content)
+
+    def take(self) -> bytes:
+        """Return all of it, and begin anew."""
+        with memoryview(self._buffer) as view:
+            message = bytes(view[1 : self.size + 1])
+        self.size = 0
+        return message
+
+    def _make_room(self, length: int) -> None:
+        size = self.size + length
+        if size > MAX_MESSAGE:
+            raise ProtocolViolation("a message in fragments is longer than the limit")
+        if size >= len(self._buffer):
+            self._buffer.extend(bytes(max(size + 1, 2 * len(self._buffer)) - len(self._buffer)))
 
 
-def _record(content: bytes) -> bytes:
+def _padded(content: bytes) -> bytes:
     size = _PADDED_HEADER.size + len(content)
-    if size > PADDED_UP_TO:
-        return b"\0" + content
     return (_PADDED_HEADER.pack(_PADDED, len(content)) + content).ljust(
         -(-size // PAD_STEP) * PAD_STEP, b"\0"
     )

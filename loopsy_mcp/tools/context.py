@@ -30,9 +30,9 @@ Revision: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ContextSet(Tool, frozen=True, kw_only=True):
-    """Set a key to a text (up to 1 MiB) that agents and scripts on all machines can read. With
-    `if_revision` only if the key has that revision (0: is not there), so that of two agents one
-    wins.
+    """Set a key to a text (up to 1 MiB). It lies on one machine; agents elsewhere read it by that
+    machine's name as `peer`. With `if_revision` only if the key has that revision (0: is not
+    there), so that of two agents one wins.
     """
 
     tool: ClassVar[str] = "loopsy_context_set"
@@ -54,8 +54,8 @@ class ContextSet(Tool, frozen=True, kw_only=True):
 
 
 class ContextGet(Tool, frozen=True, kw_only=True):
-    """Get a key's value. With `wait`, and `newer_than` (a revision, 0 for none yet), it waits for
-    a newer one. `offset` reads on in a long value.
+    """Get a key's value from a machine. With `wait`, and `newer_than` (a revision, 0 for none yet),
+    it waits for a newer one. `offset` reads on in a long value.
     """
 
     tool: ClassVar[str] = "loopsy_context_get"

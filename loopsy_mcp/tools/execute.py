@@ -9,7 +9,7 @@ import trio
 
 from loopsy_core.errors import BadRequest
 from loopsy_mcp.desk import telling
-from loopsy_mcp.plain import readable
+from loopsy_mcp.plain import cut_off, left_over, readable
 from loopsy_mcp.tool import PATIENCE, Group, MachineName, MostText, Said, Seconds, Tool
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ Command: TypeAlias = Annotated[
     str | list[str], msgspec.Meta(description="Shell line, or exact argv as a list")
 ]
 Limit: TypeAlias = Annotated[
-    float,
-    msgspec.Meta(gt=0, le=2_592_000, description="Time limit; default: that machine's, 5 min"),
+    float, msgspec.Meta(gt=0, le=2_592_000, description="Seconds until it is ended")
 ]
+LIMIT: Final = 3600.0
+"""Not what the settings say for whoever names none: that is five minutes, in the middle of many a
+build, and the agent, which can end what hangs, would have been told that it may wait an hour."""
 MOST_TEXT: Final = 20_000
 """Characters of output that one call returns unless it is told otherwise."""
 
@@ -43,7 +45,7 @@ class Execute(Tool, frozen=True, kw_only=True):
     programs that ask questions or outlive this conversation use loopsy_session_start.
     Waits up to `timeout`; if it still runs then, you get a `job` id: call again with `job` to wait
     on and get what is new, with `job` and `cancel` to end it. A long output lacks its middle: read
-    any part with `job`, `stream` and `offset` (bytes).
+    any part with `job`, `stream` and `offset` (bytes; the first 64 KiB and last 2 MiB are kept).
     """
 
     tool: ClassVar[str] = "loopsy_execute"
@@ -56,7 +58,7 @@ class Execute(Tool, frozen=True, kw_only=True):
     env: dict[str, str] | None = None
     stdin: str | None = None
     timeout: Annotated[Seconds, msgspec.Meta(description="Seconds to wait")] = PATIENCE
-    kill_after: Limit | None = None
+    kill_after: Limit = LIMIT
     cancel: bool = False
     stream: Literal["stdout", "stderr"] = "stdout"
     offset: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -104,6 +106,8 @@ class Execute(Tool, frozen=True, kw_only=True):
     def _page(self, job: Job, offset: int) -> Said:
         kept = job.outputs[self.stream]
         data, at = kept.read(offset, self.max_chars)
+        if at + len(data) < kept.total:
+            data = data[: len(data) - cut_off(data)]
         following = at + len(data)
         text = readable(data)
         if at > offset:
@@ -122,7 +126,8 @@ class Execute(Tool, frozen=True, kw_only=True):
         if stderr:
             parts += ["--- stderr", stderr.rstrip("\n")]
         text = "\n".join([*parts, f"[{state}]"])
-        return Said(text, {**facts, "stdout": stdout, "stderr": stderr, **out, **err})
+        data = {**facts, "stdout": stdout, "stderr": stderr, **out, **err}
+        return Said(text, data, failed=job.error is not None)
 
     def _new(self, job: Job, stream: OutputName, most: int) -> tuple[str, dict[str, Json]]:
         """Return what the agent was not told of yet, and what of that is left out."""
@@ -135,7 +140,10 @@ class Execute(Tool, frozen=True, kw_only=True):
                 return readable(data), {}
             return readable(data + kept.read(at + len(data), size)[0]), {}
         head, at = kept.read(since, most // 3)
+        head = head[: len(head) - cut_off(head)]
         tail, tail_at = kept.read(kept.total - (most - most // 3), most)
+        begun = left_over(tail)
+        tail, tail_at = tail[begun:], tail_at + begun
         gap = tail_at - at - len(head)
         mark = (
             f"\n[... {gap} bytes left out; read on with job={job.name}, stream={stream},"

@@ -26,6 +26,7 @@ BETWEEN_WORDS: Final = 1.0
 MOST_SKIPPED: Final = 50
 """Things that were not moved which are told one by one."""
 
+Partner: TypeAlias = Annotated[str, msgspec.Meta(max_length=64, description="Machine name")]
 FilePath: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 
@@ -39,7 +40,7 @@ class TransferFile(Tool, frozen=True, kw_only=True):
     tool: ClassVar[str] = "loopsy_transfer_file"
     group: ClassVar[Group] = "files"
 
-    peer: MachineName
+    peer: Partner
     direction: Literal["send", "pull"]
     paths: Annotated[list[FilePath], msgspec.Meta(min_length=1, max_length=1000)]
     dest: FilePath
@@ -94,7 +95,7 @@ class ListRemoteFiles(Tool, frozen=True, kw_only=True):
         if more > 0:
             lines.append(f"[{more} more: skip={self.skip + len(shown)}]")
         data: Json = [_data(entry) for entry in shown]
-        nothing = f"{self.path} on {place.name} is empty"
+        nothing = f"{self.path} on {place.name} has {len(entries) or 'no'} entries"
         facts: dict[str, Json] = {"machine": place.name, "entries": data, "total": len(entries)}
         return Said("\n".join(lines) or nothing, facts)
 

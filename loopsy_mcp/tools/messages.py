@@ -33,14 +33,14 @@ _FAR: Final = {"waiting": 0, "delivered": 1, "read": 2, "expired": 3, "failed": 
 
 
 class SendMessage(Tool, frozen=True, kw_only=True):
-    """Send a message to the agents of a machine, or of "all". It waits for an offline one until
+    """Send a message to the agents of a machine, or of all. It waits for an offline one until
     `ttl`, and arrives once, in order. loopsy_check_ack tells whether it was read.
     """
 
     tool: ClassVar[str] = "loopsy_send_message"
     group: ClassVar[Group] = "messages"
 
-    to: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    to: Annotated[str, msgspec.Meta(min_length=1, max_length=64, description='Machine or "all"')]
     body: Annotated[str, msgspec.Meta(min_length=1, max_length=262_144)]
     type: Literal["chat", "request", "response"] = "chat"
     reply_to: (

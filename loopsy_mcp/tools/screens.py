@@ -39,8 +39,9 @@ Cursor: TypeAlias = Annotated[str, msgspec.Meta(max_length=64, description="A `c
 
 
 class SessionRead(Tool, frozen=True, kw_only=True):
-    """Read a session: its screen now; with `after` the output since that cursor; with `history`
-    its last so many lines of scrollback and screen. Use the screen for full-screen programs.
+    """Read a session: its screen now; with `after` the output since that cursor ("0": all); with
+    `history` its last so many lines of scrollback and screen. Returns a cursor to read on from.
+    Full-screen programs make sense only as a screen.
     """
 
     tool: ClassVar[str] = "loopsy_session_read"
@@ -126,7 +127,8 @@ class SessionWrite(Tool, frozen=True, kw_only=True):
 class SessionWait(Tool, frozen=True, kw_only=True):
     """Wait until a session's output matches `pattern` (RE2 regex, ^$ match at lines), it has been
     quiet for `quiet` seconds, or its program ends (always ends the wait). Only output behind
-    `after` counts; without it, what comes from now on. Nothing is polled.
+    `after` counts; without it, what comes from now on. Returns why it ended, the match with its
+    groups, what came, and a cursor behind the matched line for the next call.
     """
 
     tool: ClassVar[str] = "loopsy_session_wait"

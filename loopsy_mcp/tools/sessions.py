@@ -49,9 +49,14 @@ class SessionStart(Tool, frozen=True, kw_only=True):
         | None
     ) = None
     args: (
-        Annotated[list[str], msgspec.Meta(description="The agent's, such as its prompt")] | None
+        Annotated[
+            list[str], msgspec.Meta(description='Such as its prompt (opencode: after "--prompt")')
+        ]
+        | None
     ) = None
-    auto_approve: Annotated[bool, msgspec.Meta(description="The agent asks nobody")] = False
+    auto_approve: Annotated[
+        bool, msgspec.Meta(description="It asks for no approval; a peer must allow that")
+    ] = False
     name: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     peer: MachineName | None = None
     cwd: str | None = None

@@ -57,8 +57,8 @@ class TaskAdd(Tool, frozen=True, kw_only=True):
 
 class TaskClaim(Tool, frozen=True, kw_only=True):
     """Take the oldest waiting task of a queue (default: this machine's) to work on it; one taker
-    wins. With `wait` it waits for one. It is yours until loopsy_task_complete or the end of this
-    conversation, and then goes back.
+    wins. With `wait` it waits for one. It is yours until loopsy_task_complete; if this conversation
+    ends before, it goes back.
     """
 
     tool: ClassVar[str] = "loopsy_task_claim"

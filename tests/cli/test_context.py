@@ -65,7 +65,9 @@ def test_a_value_comes_on_standard_input_and_goes_out_as_it_is(daemon: CommandLi
 def test_a_revision_that_does_not_match_is_told(daemon: CommandLine) -> None:
     daemon.say("context", "set", "k", "1", "--if-revision", "0")
     said = daemon.complaint("context", "set", "k", "2", "--if-revision", "7", exit_code=1)
-    assert "'k' has revision 1, not 7" in said
+    assert "'k' has revision 1; you asked for 7" in said
+    told = daemon.run("context", "set", "k", "2", "--if-revision", "7", "--json", exit_code=1)
+    assert json.loads(told.stdout)["error"]["details"] == {"revision": 1}
     daemon.say("context", "set", "k", "2", "--if-revision", "1")
     assert daemon.say("context", "get", "k") == "2"
 
@@ -89,7 +91,7 @@ def test_what_cannot_be_is_said_in_one_line(daemon: CommandLine, words: list[str
 
 def test_watching_shows_what_there_is_and_what_changes(daemon: CommandLine) -> None:
     daemon.say("context", "set", "w:1", "a")
-    watching = daemon.start("context", "watch", "w:", "--json")
+    watching = daemon.start("context", "watch", "--prefix", "w:", "--json")
     assert watching.stdout is not None
 
     def told() -> dict[str, object]:

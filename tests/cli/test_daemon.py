@@ -124,3 +124,14 @@ def test_in_the_foreground_the_daemon_stays_until_it_is_told_to_leave(loopsy: Co
     loopsy.say("stop")
     daemon.communicate(timeout=30)
     assert daemon.returncode == 0
+
+
+def test_a_daemon_without_its_database_says_so_when_it_starts(loopsy: CommandLine) -> None:
+    loopsy.run("init")
+    loopsy.home.shared_database.write_bytes(b"no database" * 1000)
+    loopsy.home.shared_database.chmod(0o600)
+    for command in ("start", "restart"):
+        said = loopsy.run(command).stderr
+        assert "there is no context, no messages and no tasks" in said
+        assert "nothing was deleted" in said
+    assert loopsy.home.shared_database.read_bytes() == b"no database" * 1000

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +31,7 @@ GEMINI: Final = """\
   // dark, for the nights
   "theme": "GitHub",
   "mcpServers": {
-    "other": {"command": "x", "trust": true} // mine
+    "other": {"command": "x", "env": {"TOKEN": "$TOKEN"}, "trust": true} // mine
   }
 }
 """
@@ -56,6 +57,12 @@ OPENCODE: Final = """\
 """
 OPENCODE_2: Final = '{\n  "mcp": {"servers": {"other": {"type": "local", "command": ["x"]}}}\n}\n'
 
+# What the commands of Claude Code 2.1.197 and Gemini CLI 0.61 write beside `command` and `args`.
+WROTE: Final[dict[str, dict[str, object]]] = {
+    "claude": {"type": "stdio", "env": {}},
+    "gemini": {"timeout": 3_660_000},
+}
+
 FILES: Final = {
     "claude": (".claude.json", CLAUDE),
     "gemini": (".gemini/settings.json", GEMINI),
@@ -64,7 +71,7 @@ FILES: Final = {
 }
 AGENTS: Final = list(FILES)
 
-# An agent's own command, which notes what it was asked and does it as Claude Code's does.
+# A command that notes what it was asked, and does it as Claude Code's does.
 OWN: Final = """\
 #!{python}
 import json, os, pathlib, sys
@@ -207,28 +214,54 @@ def test_broken_settings_are_named_and_left_alone(alone: CommandLine, agent: str
     assert path.read_text(encoding="utf-8") == "{ broken"
 
 
-@pytest.mark.parametrize("agent", ["claude", "gemini"])
-def test_an_agents_own_command_is_used_where_it_has_one(alone: CommandLine, agent: str) -> None:
-    path = settings_of(alone, agent)
+def test_claude_codes_own_command_is_used_where_it_is_installed(alone: CommandLine) -> None:
+    path = settings_of(alone, "claude")
     path.write_text('{"mcpServers": {}}', encoding="utf-8")
-    program = alone.folder / "bin" / agent
+    program = alone.folder / "bin" / "claude"
     program.parent.mkdir()
     log = alone.folder / "asked"
-    source = OWN.format(python=sys.executable, log=str(log), file=FILES[agent][0])
+    source = OWN.format(python=sys.executable, log=str(log), file=".claude.json")
     program.write_text(source, encoding="utf-8")
     program.chmod(0o755)
 
-    assert "would run" in alone.say("mcp", "add", agent, "--dry-run")
+    assert "would run" in alone.say("mcp", "add", "claude", "--dry-run")
     assert not log.exists()
-    alone.say("mcp", "add", agent)
-    alone.say("mcp", "add", agent)
-    alone.say("--home", str(alone.folder / "second"), "mcp", "add", agent)
-    alone.say("mcp", "remove", agent)
+    alone.say("mcp", "add", "claude")
+    alone.say("mcp", "add", "claude")
+    alone.say("mcp", "remove", "claude")
     asked = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    assert [words[:5] for words in asked] == [
-        ["mcp", word, "--scope", "user", "loopsy"] for word in ("add", "remove", "add", "remove")
+    server = ["--home", str(alone.home.root), "mcp", "serve"]
+    assert [words[:4] for words in asked] == [
+        ["mcp", word, "--scope", "user"] for word in ("add", "remove")
     ]
+    assert asked[0][4:6] == ["loopsy", "--"]
+    assert asked[0][-4:] == server
+    assert asked[1][4:] == ["loopsy"]
     assert json.loads(path.read_text(encoding="utf-8")) == {"mcpServers": {}}
+
+
+@pytest.mark.parametrize("agent", ["claude", "gemini"])
+def test_an_entry_that_an_agents_own_command_wrote_is_known_changed_and_keeps_the_rest(
+    alone: CommandLine, agent: str
+) -> None:
+    program = alone.folder / "bin" / agent
+    program.parent.mkdir()
+    shell = shutil.which("sh")
+    program.write_text(f"#!{shell}\nexit 3\n", encoding="utf-8")  # which is not asked
+    program.chmod(0o755)
+    path = settings_of(alone, agent)
+    alone.say("mcp", "add", "codex")  # whose settings are changed without it
+    codex = tomllib.loads((alone.folder / ".codex/config.toml").read_text(encoding="utf-8"))
+    command, args = (codex["mcp_servers"]["loopsy"][key] for key in ("command", "args"))
+    entry = {**WROTE[agent], "command": command, "args": args, "env": {"A": "b"}}
+    path.write_text(json.dumps({"mcpServers": {"loopsy": entry}}, indent=2), encoding="utf-8")
+    assert state_of(alone, agent) == "registered"
+    alone.say("--home", str(alone.folder / "second"), "mcp", "add", agent)
+    second = [
+        str(alone.folder / "second") if word == str(alone.home.root) else word for word in args
+    ]
+    changed = json.loads(path.read_text(encoding="utf-8"))
+    assert changed == {"mcpServers": {"loopsy": {**entry, "args": second}}}
 
 
 @pytest.mark.parametrize("agent", AGENTS)

@@ -134,6 +134,8 @@ def test_whatever_people_write_is_read_changed_and_restored(
 TABLES = [
     pytest.param("", id="nothing"),
     pytest.param('model = "x"\n', id="no tables"),
+    pytest.param('model = "x"', id="no end of the last line"),
+    pytest.param("a = 1\r\n\r\n[b]\r\nc = 1", id="none as on Windows"),
     pytest.param("a = 1\r\n", id="ends of lines as on Windows"),
     pytest.param(
         '# mine\nmodel = "o9"\n\n[mcp_servers.other] # keep\ncommand = "x"\n'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,8 +20,24 @@ from tests.world import end_holder
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+MESSAGE_KEYS = {"from", "to", "ts", "id", "type", "body", "reply_to", "state", "error"}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COUNT = 3
+KIND = ("--kind", "race")
+WORKER = """
+import trio
+from loopsy_core.client import open_client
+
+async def main():
+    async with open_client() as here, here.peer("fleet-2").tasks.claim(
+        "race", lease=2.0, wait=3.0
+    ) as work:
+        print(*((work.task.id, work.task.attempts) if work else ("none",)), flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+"""Works on its task until it is killed."""
 
 
 class Fleet:
@@ -41,8 +59,11 @@ class Fleet:
         return cast("list[dict[str, object]]", found)
 
     def example(self, number: int, name: str, *words: str) -> subprocess.Popen[str]:
+        return self.python(number, str(EXAMPLES / name), *words)
+
+    def python(self, number: int, *words: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, str(EXAMPLES / name), *words],
+            [sys.executable, *words],
             env={**self.loopsy.environment, "LOOPSY_HOME": str(self.home(number).root)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -111,6 +132,7 @@ def test_a_message_is_sent_read_acknowledged_and_answered(fleet: Fleet) -> None:
     watching.send_signal(signal.SIGINT)
     assert watching.wait(PATIENCE) == 130
     [first] = fleet.json(2, "message", "inbox")
+    assert set(first) == MESSAGE_KEYS
     assert (first["from"], first["body"], first["id"]) == ("fleet-1", "- hello", message_id)
     assert fleet.json(2, "message", "inbox") == [first], "looking consumes nothing"
     fleet.on(2, "message", "ack", message_id)
@@ -118,7 +140,9 @@ def test_a_message_is_sent_read_acknowledged_and_answered(fleet: Fleet) -> None:
     answer = wait_for_inbox(fleet, 1)
     assert (answer["reply_to"], answer["type"]) == (message_id, "response")
     fleet.on(1, "message", "ack", str(answer["id"]))
-    states = {each["id"]: each["state"] for each in fleet.json(1, "message", "outbox")}
+    outbox = fleet.json(1, "message", "outbox")
+    assert all(set(each) == MESSAGE_KEYS for each in outbox)
+    states = {each["id"]: each["state"] for each in outbox}
     assert states[message_id] == "read"
 
 
@@ -152,7 +176,7 @@ def wait_for_inbox(fleet: Fleet, number: int) -> dict[str, object]:
         (["message", "send", "fleet-2", "x", "--ttl", "abc"], 2, "abc"),
         (["message", "send", "fleet-2", "x", "--ttl", "-5"], 2, "5"),
         (["message", "send", "fleet-2", "x", "--ttl", "36500d"], 2, "36500d"),
-        (["message", "send", "fleet-2", "x", "--ttl", "40d"], 2, "ttl"),
+        (["message", "send", "fleet-2", "x", "--ttl", "40d"], 2, "30d at most"),
         (["message", "ack", "1-nobody-0000"], 5, "has come here"),
         (["task", "done", "00000099-aaaa", "1"], 5, "no task '00000099-aaaa'"),
         (["task", "claim", "--lease", "0s"], 2, "0s"),
@@ -176,6 +200,9 @@ def test_a_task_is_added_claimed_and_finished_from_another_machine(fleet: Fleet)
     claim = ("task", "claim", "--kind", "by-hand", "--peer", "fleet-2")
     task = cast("dict[str, object]", fleet.json(1, *claim))
     assert task["body"] == "build it"
+    [listed] = fleet.json(1, "task", "list", "--peer", "fleet-2")
+    added = cast("dict[str, object]", fleet.json(1, "task", "add", "local", "x"))
+    assert set(task) == set(listed) == set(added), "the same keys, whatever there is to say"
     assert fleet.on(3, *claim, exit_code=1).strip() == "there is nothing to do"
     done = ("task", "done", str(task["id"]), "1", "built", "--peer", "fleet-2")
     fleet.on(1, *done)
@@ -216,11 +243,77 @@ def test_the_roll_call(fleet: Fleet) -> None:
     ]
 
 
+def test_a_message_is_followed_by_its_keys_alone(fleet: Fleet) -> None:
+    fleet.on(1, "message", "send", "fleet-2", "by hand")
+    message_id = str(wait_for_inbox(fleet, 2)["id"])
+    assert re.fullmatch(r"\d{13}-fleet-1-[0-9a-f]{4}", message_id)
+    [listed] = fleet.json(2, "context", "list", "--prefix", "inbox:fleet-2:")
+    assert listed["key"] == f"inbox:fleet-2:{message_id}"
+    came = json.loads(fleet.on(2, "context", "get", str(listed["key"])))
+    assert came == {
+        "from": "fleet-1",
+        "to": "fleet-2",
+        "ts": int(message_id[:13]),
+        "id": message_id,
+        "type": "chat",
+        "body": "by hand",
+    }
+    sent = ("context", "get", f"outbox:{message_id}")
+    assert json.loads(fleet.on(1, *sent)) == {**came, "state": "delivered"}
+    fleet.on(2, "message", "ack", message_id)
+    acknowledging = fleet.loopsy.start(
+        "--home", str(fleet.home(1).root), "context", "watch", "--prefix", "ack:fleet-2", "--json"
+    )
+    assert acknowledging.stdout is not None
+    while message_id not in acknowledging.stdout.readline():
+        pass  # there may be an older one
+    acknowledging.kill()
+    assert fleet.on(1, "context", "get", "ack:fleet-2") == message_id
+    assert json.loads(fleet.on(1, *sent))["state"] == "read"
+
+
+def test_of_three_machines_one_wins_each_task_and_another_gets_it_when_the_winner_is_killed(
+    fleet: Fleet,
+) -> None:
+    ids = {
+        str(cast("dict[str, object]", fleet.json(1, "task", "add", "fleet-2", body, *KIND))["id"])
+        for body in ("one", "two")
+    }
+    workers = [fleet.python(number, "-c", WORKER) for number in (1, 2, 3, 1, 3)]
+    won = {}
+    for worker in workers:
+        assert worker.stdout is not None
+        line = worker.stdout.readline().split()
+        if line[0] != "none":
+            won[line[0]] = worker
+            assert line[1] == "1"
+    assert won.keys() == ids, "each task has one worker, and the others have none"
+    for worker in workers:
+        worker.send_signal(signal.SIGKILL)
+    again = ("task", "claim", *KIND, "--wait", "30s", "--peer", "fleet-2")
+    for _ in ids:
+        task = cast("dict[str, object]", fleet.json(1, *again))
+        assert (task["id"] in ids, task["attempts"]) == (True, 2)
+        assert "was not heard of in time" in str(task["error"])
+        fleet.on(1, "task", "done", str(task["id"]), "2", "--peer", "fleet-2")
+
+
 def test_a_message_waits_for_a_node_that_is_down_and_a_fleet_stops(fleet: Fleet) -> None:
+    watching = fleet.loopsy.start(
+        "--home", str(fleet.home(3).root), "message", "inbox", "--watch", "--json"
+    )
+    assert watching.stdout is not None
+    fleet.on(1, "message", "send", "fleet-3", "before")
+    assert json.loads(watching.stdout.readline())["body"] == "before"
     fleet.on(3, "stop")
+    told = fleet.on(1, "context", "broadcast", "everywhere", "43", "--json", exit_code=1)
+    errors = {each["machine"]: each["error"] for each in json.loads(told)}
+    assert (errors["fleet-1"], errors["fleet-2"]) == (None, None)
+    assert "fleet-3 is not reached" in errors["fleet-3"]
     fleet.on(1, "message", "send", "fleet-3", "when you are back")
     fleet.loopsy.run("fleet", "start", "--count", str(COUNT))
-    assert wait_for_inbox(fleet, 3)["body"] == "when you are back"
+    assert json.loads(watching.stdout.readline())["body"] == "when you are back"
+    watching.kill()
     fleet.loopsy.run("fleet", "stop")
     listed = cast("list[dict[str, object]]", fleet.loopsy.json("fleet", "list"))
     assert not any(member["running"] for member in listed)

@@ -1,6 +1,6 @@
 """Nodes that are killed while context, messages and tasks are written: what was acknowledged stays.
 
-`LOOPSY_KILLS=100 pytest tests/end_to_end/test_killed_while_writing.py` kills as often as that.
+Five times here, a hundred times in `nox -s deep`; `LOOPSY_KILLS=1000` kills as often as that.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from loopsy_core.client import Client, open_client, start_daemon
 from loopsy_core.errors import Conflict, Gone
 from loopsy_core.home import Home, create_identity, create_private, load_identity
 from loopsy_core.wire import AddPeer
+from tests.depth import deep
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from pathlib import Path
 
-KILLS = int(os.environ.get("LOOPSY_KILLS", "5"))
+KILLS = int(os.environ.get("LOOPSY_KILLS", deep("5", "100")))
 PATIENCE = 60.0 + 10.0 * KILLS
 
 

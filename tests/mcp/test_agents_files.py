@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from tests.mcp.agents_world import PATIENCE, open_agent, open_two_machines
+from tests.mcp.agents_world import PATIENCE, open_agent, open_two_machines, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,3 +77,5 @@ async def test_a_large_folder_is_listed_in_parts(
             page = await agent.data("list_remote_files", path="there", skip=20, limit=5)
             assert [entry["name"] for entry in page["entries"]] == ["20", "21", "22", "23", "24"]
             assert page["total"] == 30
+            beyond = await agent.call("list_remote_files", path="there", skip=99)
+            assert text_of(beyond) == "there on desk has 30 entries"

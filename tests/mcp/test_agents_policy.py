@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
+from mcp.shared.exceptions import MCPError
 
 from tests.core.node.machines_world import home_of
 from tests.mcp.agents_world import PATIENCE, open_agent, open_two_machines
@@ -38,6 +40,9 @@ async def test_denied_tools_are_neither_listed_nor_run_and_the_line_is_named(
             assert f"line {line - 1} (mcp.deny: loopsy_session_write)" in refused
             uris = {resource.uri for resource in (await agent.session.list_resources()).resources}
             assert uris == {"loopsy://peers", "loopsy://status", "loopsy://context"}
+            for uri in ("loopsy://context", "loopsy://context/k"):
+                with pytest.raises(MCPError, match=f"line {line} "):
+                    await agent.session.read_resource(uri)
             assert (await agent.data("execute", command="true"))["exit_code"] == 0
 
 

@@ -44,7 +44,7 @@ async def test_machines_state_and_context_are_resources(tmp_path: Path) -> None:
             assert len(json.loads(await read(agent, "loopsy://context"))["entries"]) == 1
             templates = (await agent.session.list_resource_templates()).resource_templates
             assert templates[0].uri_template == "loopsy://context/{key}"
-            for wrong in ("loopsy://nothing", "loopsy://context/none", "http://x"):
+            for wrong in ("loopsy://nothing", "loopsy://context/none", "loopsy://context/", "x"):
                 with pytest.raises(MCPError, match="there are loopsy://peers"):
                     await read(agent, wrong)
 
@@ -75,6 +75,7 @@ async def test_whoever_subscribes_is_told_of_changes(tmp_path: Path) -> None:
             await agent.told_of("loopsy://peers")  # what it was meanwhile is not known
             await desk.client.context.set("old", "2")
             await agent.told_of("loopsy://context/old")
+            await agent.told_of("loopsy://context")
             await desk.client.context.set("new", "3")
             await agent.told_of("list")
             await agent.session.unsubscribe_resource("loopsy://context/old")
@@ -82,8 +83,10 @@ async def test_whoever_subscribes_is_told_of_changes(tmp_path: Path) -> None:
             await desk.client.context.delete("old")
             await agent.told_of("list")
             assert "loopsy://context/old" not in agent.changes
+            await agent.session.subscribe_resource("loopsy://status")
             await desk.client.start(["sleep", "1000"])
             await agent.told_of("loopsy://peers")
+            await agent.told_of("loopsy://status")
 
 
 async def test_agents_of_the_newer_protocol_listen_to_changes(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import os
+from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
@@ -10,6 +11,8 @@ from tests.mcp.agents_world import PATIENCE, open_agent, open_two_machines
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 ASKS: Final = 'printf "name? "; read n; echo "hello $n"; printf "sure? "; read s; exit 7'
 
@@ -41,6 +44,42 @@ async def test_an_agent_answers_what_a_program_asks(tmp_path: Path) -> None:
             everything = await agent.data("session_read", **there, after="0")
             assert everything["text"] == "name? <b> you\nhello <b> you\nsure? \n"
             assert not everything["more"]
+
+
+async def test_an_agent_is_started_by_its_name_and_named_keys_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "claude"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\nprintf \'<%s>\' "$@"; echo; read line; echo "you said $line"\n'
+        "exec sleep 1000\n",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with trio.fail_after(PATIENCE):
+        async with open_two_machines(tmp_path) as (desk, _), open_agent(desk.home) as agent:
+            status = await agent.data("peer_status", peer="kai")
+            assert "claude" in cast("list[str]", status["agents"])
+            there = {"session": "c", "peer": "kai"}
+            new = {"agent": "claude", "args": ["fix it"], "name": "c"}
+            refused = await agent.complaint("session_start", **new, peer="kai", auto_approve=True)
+            assert "may not have agents approve" in refused
+            here = await agent.data("session_start", **new, auto_approve=True)
+            argv = cast("list[str]", here["argv"])
+            assert argv[1:] == ["--dangerously-skip-permissions", "fix it"]
+            started = await agent.data("session_start", **new, peer="kai")
+            assert (started["kind"], started["machine"]) == ("claude", "kai")
+            shown = await agent.data("session_wait", **there, pattern="^<fix it>$", after="0")
+            assert shown["why"] == "matched"
+            typed = await agent.data("session_write", **there, keys="hi<Enter>", wait=0)
+            after = typed["cursor"]
+            said = await agent.data("session_wait", **there, pattern="^you said hi$", after=after)
+            assert said["why"] == "matched"
+            await agent.data("session_write", **there, keys="<C-c>", wait=0)
+            ended = await agent.data("session_wait", **there, after=after)
+            assert (ended["why"], ended["exit_code"]) == ("ended", -2)
 
 
 async def test_a_wait_ends_when_it_is_quiet_or_the_time_is_over(tmp_path: Path) -> None:

@@ -6,23 +6,17 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from loopsy_core.wire import GrantPeer, JobInfo, ListJobs
-from tests.mcp.agents_world import PATIENCE, open_agent, open_two_machines, text_of
+from loopsy_core.wire import GrantPeer
+from tests.mcp.agents_world import (
+    PATIENCE,
+    open_agent,
+    open_two_machines,
+    text_of,
+    wait_jobs,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    from tests.core.node.machines_world import Machine
-
-
-async def wait_jobs(machine: Machine, holds: Callable[[list[JobInfo]], bool]) -> None:
-    """Wait until the commands that run there are as wanted."""
-    while True:
-        jobs = (await machine.client.ask(ListJobs())).jobs
-        if holds([job for job in jobs if job.ended_at is None]):
-            return
-        await trio.sleep(0.02)
 
 
 async def test_a_command_runs_on_another_machine(tmp_path: Path) -> None:

@@ -109,6 +109,21 @@ async def test_a_message_waits_for_a_machine_that_is_away(tmp_path: Path) -> Non
             assert still["state"] == "waiting"
             everybody = await agent.call("send_message", to="all", body="later")
             assert "kai (offline, it waits)" in str(everybody.content)
+            late = await agent.data("send_message", to="kai", body="too late", ttl=0.1)
+            over = await agent.data("check_ack", id=late["id"], wait=30)
+            assert over["state"] == "expired"
+            told = await agent.data("broadcast_context", key="k", value="v")
+            assert [(one["machine"], one["ok"]) for one in told["machines"]] == [
+                ("desk", True),
+                ("kai", False),
+            ]
+            for tool, arguments in (
+                ("session_start", {"command": "true"}),
+                ("task_add", {"body": "x"}),
+                ("context_get", {"key": "k"}),
+                ("transfer_file", {"direction": "pull", "paths": ["x"], "dest": "y"}),
+            ):
+                assert "kai is offline" in await agent.complaint(tool, peer="kai", **arguments)
             assert "kai is offline" in await agent.complaint("execute", command="true", peer="kai")
 
 

@@ -13,7 +13,7 @@ from loopsy_core.errors import BadRequest
 from loopsy_mcp.jobs import HEAD, TAIL, Kept
 from loopsy_mcp.keys import bytes_of
 from loopsy_mcp.pattern import Pattern
-from loopsy_mcp.plain import PlainText, cut, plain, readable
+from loopsy_mcp.plain import PlainText, cut, cut_off, left_over, plain, readable
 
 TERMINAL = (
     b"\x1b]0;title\x07\x1b[1;32mok\x1b[0m \xc3\xa9\xe2\x9c\x93\r\n"
@@ -58,6 +58,24 @@ def test_hostile_output_costs_no_more_than_friendly() -> None:
 
 def test_a_line_that_was_written_over_is_what_it_became() -> None:
     assert plain(b"10%\r50%\r100%\r\ndone\r\n") == "100%\ndone\n"
+
+
+@given(st.text(max_size=30), st.integers(0, 99), st.integers(0, 99))
+def test_a_text_that_is_cut_by_bytes_is_cut_between_characters(
+    text: str, start: int, end: int
+) -> None:
+    data = text.encode()
+    head, tail = data[:end], data[start:]
+    shown = head[: len(head) - cut_off(head)].decode()
+    assert text.startswith(shown)
+    assert len(head) - len(shown.encode()) < 4
+    assert text.endswith(tail[left_over(tail) :].decode())
+
+
+@given(st.binary(min_size=10))
+def test_what_is_no_text_is_not_taken_for_characters_that_are_cut(data: bytes) -> None:
+    assert cut_off(data) < 4
+    assert left_over(data) < 4
 
 
 def test_binary_output_is_told_of_rather_than_shown() -> None:

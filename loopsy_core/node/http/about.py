@@ -159,7 +159,7 @@ class _Shown:
         return shown(await anext(self._events))
 
 
-CAPABILITIES: Final = ("execute", "transfer", "context", "sessions")
+CAPABILITIES: Final = ("execute", "transfer", "context", "messages", "tasks", "sessions")
 
 EVENT: Final = reduce(or_, map(twin, get_args(Event)))
 """What `events` streams."""

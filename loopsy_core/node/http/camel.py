@@ -12,7 +12,7 @@ import msgspec
 
 __all__ = ["in_ms", "shown", "twin"]
 
-_TIME: Final = "_at"
+_TIME: Final = ("_at", "_until")
 """How the names of all times end; in `wire` they are seconds since 1970."""
 
 

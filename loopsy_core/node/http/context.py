@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from loopsy_core.client import ContextEntry
 from loopsy_core.errors import NotFound
+from loopsy_core.wire import ContextCurrent, ContextDeleted
 from loopsy_core.wire.operations.context import MAX_KEY, MAX_VALUE, Prefix, Revision, Ttl
 
-from .camel import in_ms
+from .camel import in_ms, shown, twin
 from .route import JSON, Call, NoBody, OnPeer, Route
-from .streaming import stream
+from .streaming import EVENTS, event_stream, json_list, stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from loopsy_core.client import ContextChange
 
     from .route import Stream
 
@@ -44,6 +48,10 @@ class Entry(msgspec.Struct, frozen=True, rename="camel"):
     """Who set it: a machine's or a phone's name, "http", or this machine's user."""
     updated_at: int
     expires_at: int | None
+
+
+class EntrySet(Entry, frozen=True, rename="camel", tag_field="type", tag="set"):
+    """A key was there when watching began, or was set."""
 
 
 class Entries(msgspec.Struct, frozen=True):
@@ -98,20 +106,41 @@ async def delete(call: Call[NoBody, WhichRevision]) -> Deleted:
 
 async def entries(call: Call[NoBody, WhichKeys]) -> Stream:
     """List the keys that begin with a prefix, with their values."""
-    return await stream(JSON, _write(call))
+    return await stream(JSON, json_list("entries", _read(call)))
 
 
-async def _write(call: Call[NoBody, WhichKeys]) -> AsyncGenerator[bytes]:
-    """Make the JSON as the values come: together they may be more than memory holds."""
+async def watch(call: Call[NoBody, WhichKeys]) -> Stream:
+    """Stream the keys that begin with a prefix with their values, and then each change."""
+    return await event_stream(_watch(call), "context")
+
+
+async def _read(call: Call[NoBody, WhichKeys]) -> AsyncGenerator[Entry]:
+    """Read entries as they come: together they may be more than memory holds."""
     async with call.client.context.watch(call.query.prefix) as changes:
-        before = b'{"entries":['
-        change = await anext(changes)
-        yield b""
-        while isinstance(change, ContextEntry):
-            yield before + msgspec.json.encode(_entry(change))
-            before = b","
-            change = await anext(changes)
-    yield b"]}" if before == b"," else before + b"]}"
+        while isinstance(change := await anext(changes), ContextEntry):
+            yield _entry(change)
+
+
+@asynccontextmanager
+async def _watch(call: Call[NoBody, WhichKeys]) -> AsyncGenerator[AsyncIterator[object]]:
+    async with call.client.context.watch(call.query.prefix) as changes:
+        yield _Shown(changes)
+
+
+class _Shown:
+    """Shows changes as this API does. No generator, which would end when it is cancelled."""
+
+    def __init__(self, changes: AsyncIterator[ContextChange]) -> None:
+        self._changes = changes
+
+    def __aiter__(self) -> _Shown:
+        return self
+
+    async def __anext__(self) -> object:
+        change = await anext(self._changes)
+        if not isinstance(change, ContextEntry):
+            return shown(change)
+        return EntrySet(*msgspec.structs.astuple(_entry(change)))
 
 
 def _entry(entry: ContextEntry) -> Entry:
@@ -127,9 +156,13 @@ def _entry(entry: ContextEntry) -> Entry:
     )
 
 
+CHANGE: Final = EntrySet | twin(ContextDeleted) | twin(ContextCurrent)
+"""What `watch` streams."""
+
 ROUTES: Final = (
     Route("GET", "/context", entries, "context", NoBody, WhichKeys, Entries),
     Route("PUT", "/context/{key}", put, "context", Value, OnPeer, Entry),
     Route("GET", "/context/{key}", get, "context", NoBody, OnPeer, Entry),
     Route("DELETE", "/context/{key}", delete, "context", NoBody, WhichRevision, Deleted),
+    Route("GET", "/events/context", watch, "context", NoBody, WhichKeys, CHANGE, EVENTS),
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 
+from loopsy_core.errors import NotFound
+
 if TYPE_CHECKING:
     from loopsy_core.errors import LoopsyError
 
@@ -15,6 +17,7 @@ __all__ = [
     "NO_SUCH_PATH",
     "NO_SUCH_PEER",
     "Family",
+    "NoSuchPeer",
     "Wrong",
     "code_of",
     "error_body",
@@ -26,26 +29,42 @@ BAD_REQUEST: Final = 9003
 """Not about anything yet: no valid HTTP, say."""
 NO_SUCH_PATH: Final = 9004
 
-Family: TypeAlias = Literal["node", "peers", "execute", "transfer", "context", "sessions"]
+Family: TypeAlias = Literal[
+    "node", "peers", "execute", "transfer", "context", "messages", "tasks", "sessions"
+]
 
+_CONTEXT: Final = {
+    "bad_request": 5000,
+    "not_found": 5001,
+    "busy": 5003,
+    "conflict": 5004,
+    "refused": 5005,
+    "full": 5006,
+}
 CODES: Final[dict[Family, dict[str, int]]] = {
     "node": {"bad_request": BAD_REQUEST, "busy": 9002, "not_found": NO_SUCH_PATH},
     "peers": {"bad_request": 2000, "not_found": NO_SUCH_PEER, "refused": 2004},
     "execute": {"bad_request": 3000, "refused": 3001, "busy": 3003, "not_found": 3006},
     "transfer": {"bad_request": 4000, "refused": 4001, "not_found": 4002, "busy": 4006},
-    "context": {
-        "bad_request": 5000,
-        "not_found": 5001,
-        "busy": 5003,
-        "conflict": 5004,
-        "refused": 5005,
-        "full": 5006,
+    "context": _CONTEXT,
+    "messages": _CONTEXT,  # where they lie
+    "tasks": {
+        "bad_request": 6000,
+        "not_found": 6001,
+        "busy": 6003,
+        "conflict": 6004,
+        "refused": 6005,
+        "full": 6006,
     },
     "sessions": {"bad_request": 7000, "not_found": 7001, "refused": 7002, "busy": 7003},
 }
 """By the code of an error (PROTOCOL.md section 3)."""
 ANYWHERE: Final = {"gone": 2002, "peer_left": 2003}
 """Whatever was asked of it, these are about another machine."""
+
+
+class NoSuchPeer(NotFound):
+    """It is a machine that was not found, whatever the request is about."""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

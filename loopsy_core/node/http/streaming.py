@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .problems import Family
 
-__all__ = ["EVENTS", "StreamFailed", "event_stream", "stream"]
+__all__ = ["EVENTS", "StreamFailed", "event_stream", "json_list", "stream"]
 
 EVENTS: Final = "text/event-stream"
 QUIET: Final = 15.0
@@ -55,6 +55,19 @@ async def stream(
     """Return a stream of `pieces`, the first of which is not sent; it only begins them."""
     await anext(pieces)
     return Stream(media_type, pieces, headers or {})
+
+
+async def json_list(name: str, items: AsyncGenerator[object]) -> AsyncGenerator[bytes]:
+    """Make the JSON `{name: [items]}` as they come, for `stream`."""
+    async with aclosing(items):
+        before = b'{"%s":[' % name.encode()
+        item = await anext(items, None)
+        yield b""
+        while item is not None:
+            yield before + msgspec.json.encode(item)
+            before = b","
+            item = await anext(items, None)
+        yield b"]}" if before == b"," else before + b"]}"
 
 
 async def _say(

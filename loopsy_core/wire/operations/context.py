@@ -15,6 +15,7 @@ from ..operation import Operation
 from .node import Nothing
 
 __all__ = [
+    "MAX_CONTEXT_TTL",
     "MAX_KEY",
     "MAX_VALUE",
     "ContextCurrent",
@@ -35,14 +36,14 @@ MAX_KEY: Final = 512
 """Characters."""
 MAX_VALUE: Final = 1 << 20
 """Bytes in UTF-8."""
-MAX_TTL: Final = 366 * 86_400.0
+MAX_CONTEXT_TTL: Final = 366 * 86_400.0
 """Seconds."""
 MAX_PAGE: Final = 500
 
 Key: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY)]
 Prefix: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_KEY)]
 Revision: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Ttl: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=MAX_TTL)]
+Ttl: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=MAX_CONTEXT_TTL)]
 
 
 class ContextInfo(msgspec.Struct, frozen=True):

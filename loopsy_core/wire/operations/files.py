@@ -85,7 +85,7 @@ class PushFiles(Operation[FilesMoved], frozen=True, kw_only=True):
 
     op = "files.push"
     grant = "files.write"
-    limit = "transfer"
+    limited_as = "transfer"
     about = "path"
     reply = FilesMoved
 
@@ -100,7 +100,7 @@ class PullFiles(Operation[FilesMoved], frozen=True, kw_only=True):
 
     op = "files.pull"
     grant = "files.read"
-    limit = "transfer"
+    limited_as = "transfer"
     about = "paths"
     reply = FilesMoved
 

@@ -53,6 +53,8 @@ class HelloReply(msgspec.Struct, frozen=True):
     """Where it listens for machines; None when it does not."""
     relay: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
     """The relay by which it can be reached, if there is one."""
+    clock: Annotated[float, msgspec.Meta(ge=0, le=1e12)] | None = None
+    """What time it is there, in seconds since the epoch."""
 
 
 class Hello(Operation[HelloReply], frozen=True, kw_only=True):

@@ -57,6 +57,10 @@ class PeerInfo(msgspec.Struct, frozen=True):
     """What it runs, as far as we know."""
     round_trip: float | None = None
     """Seconds that its last sign of life took."""
+    mend: str | None = None
+    """What to try if it is not reached, for a person."""
+    clock_ahead: float | None = None
+    """Seconds that its clock is ahead of ours, about."""
 
 
 class PeerList(msgspec.Struct, frozen=True):

@@ -164,6 +164,24 @@ class Machine:
     def arrived(self) -> list[str]:
         return [row[0] for row in self.query("SELECT id FROM arrived ORDER BY rowid")]
 
+    def counted(self) -> list[tuple[object, ...]]:
+        """What is kept count of, of each machine."""
+        return [*self.query("SELECT * FROM mail_counts ORDER BY peer")]
+
+    def to_be_counted(self) -> list[tuple[object, ...]]:
+        """The same, counted row by row."""
+        return [
+            (
+                peer,
+                *self.query("SELECT count(*) FROM sent WHERE peer = ? AND waiting", peer)[0],
+                *self.query(
+                    "SELECT count(*), coalesce(sum(size), 0) FROM inbox WHERE peer = ?", peer
+                )[0],
+                *self.query("SELECT count(*) FROM received WHERE peer = ?", peer)[0],
+            )
+            for (peer,) in self.query("SELECT peer FROM mail_counts ORDER BY peer")
+        ]
+
     def query(self, text: str, *values: object) -> list[tuple[str, ...]]:
         return self.database.query(text, *values)
 

@@ -167,6 +167,29 @@ async def test_one_that_is_left_behind_cannot_talk_for_ever(tmp_path: Path) -> N
         assert len(done.stdout) < 4 << 20
 
 
+TALKER = "setsid sh -c 'echo up; while echo hm && sleep 0.05; do :; done' &"
+"""A script that ends, and leaves one outside of its group that talks on while anybody reads."""
+
+
+async def test_talking_on_outside_the_group_ends_with_the_commands_time(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as stage, stage.line() as line:
+        with trio.fail_after(5):
+            done = await line.client.run(["sh", "-c", TALKER], timeout=0.5)
+        assert done.exit_code == 0
+
+
+async def test_one_that_talks_on_outside_the_group_can_be_cancelled(tmp_path: Path) -> None:
+    async with (
+        open_stage(tmp_path) as stage,
+        stage.line() as line,
+        line.client.start_job(["sh", "-c", TALKER]) as job,
+    ):
+        await read_until(job, b"hm\nhm\nhm\nhm\nhm\nhm\nhm\nhm\n")
+        with trio.fail_after(5):
+            await job.cancel()
+            assert (await read_all(job))[1].exit_code == 0
+
+
 async def test_when_the_jobs_end_their_askers_are_told(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage, stage.line() as line:
         async with line.client.start_job(["sh", "-c", "echo up; exec sleep 1000"]) as job:

@@ -126,6 +126,7 @@ class Story:
         for machine in self.network.machines:
             to = self.network.machines[1 - self.network.machines.index(machine)]
             sent, arrived = self.sent[machine.name], to.arrived()
+            assert machine.counted() == machine.to_be_counted()
             assert arrived == [each for each in sent if each in set(arrived)], "once, in order"
             for message_id in sent:
                 state = machine.state(message_id)
@@ -444,6 +445,44 @@ async def test_nobody_overwrites_the_message_of_another_by_its_id(autojump_clock
         with pytest.raises(Exception, match="another machine has sent"):
             await mac.shared.messages.receive(forged, "key of eve", "eve")
         assert [envelope.body for envelope in mac.inbox()] == ["hello"]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        Delivery("\x1b[31m", 0, "chat", "b", 60.0),
+        Delivery("1-kai-0000", 0, "chat", "b", 60.0, reply_to="\x1b]0;title\x07"),
+    ],
+)
+async def test_a_machine_cannot_send_what_cannot_be_shown(
+    autojump_clock: object, hostile: Delivery
+) -> None:
+    async with open_network("mac") as network:
+        (mac,) = network.machines
+        assert mac.shared is not None
+        innocent = Delivery("1-kai-0001", 0, "chat", "b", 60.0)
+        with pytest.raises(BadRequest, match="control characters"):
+            await mac.shared.messages.receive(
+                DeliverMessages(messages=[innocent, hostile]), "key of kai", "kai"
+            )
+        assert mac.inbox() == []
+
+
+async def test_who_a_message_is_from_is_who_hands_it_over_whatever_it_says(
+    autojump_clock: object,
+) -> None:
+    """Its id may name another sender, its time be no time, its body what a parser dies of."""
+    async with open_pair() as (_, kai, mac):
+        forged = Delivery("9-kai-0000", 2**53, "response", "[" * 200_000, 60.0, "1-mac-ffff")
+        assert mac.shared is not None
+        await mac.shared.messages.receive(DeliverMessages(messages=[forged]), "key of eve", "eve")
+        assert [(each.from_, each.to) for each in mac.inbox()] == [("eve", "mac")]
+        sent = await kai.send(mac, "hello")
+        await settled()
+        assert [each.from_ for each in mac.inbox()] == ["eve", "kai"]
+        await mac.ack("9-kai-0000")
+        await settled()
+        assert kai.state(sent) == "delivered", "the receipt is eve's"
 
 
 async def test_a_time_that_grew_too_long_as_the_clock_went_back_is_no_obstacle(

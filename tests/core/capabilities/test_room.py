@@ -203,6 +203,25 @@ async def test_work_goes_on_where_nothing_new_finds_room() -> None:
         assert '"read"' in (await shared.context.get(f"outbox:{sent.id}")).value
 
 
+def test_mail_that_was_there_before_anybody_counted_is_counted() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    for script in SHARED_TABLES[:5]:
+        connection.executescript(script)
+    for key in ("outbox:1", "outbox:2", "inbox:kai:3"):
+        connection.execute("INSERT INTO context VALUES (?, 'v', 1, 1, 1.0, 'me', NULL, '')", (key,))
+    for key, waiting in (("outbox:1", 1), ("outbox:2", 0)):
+        connection.execute(
+            "INSERT INTO sent (key, id, peer, expires_at, waiting) VALUES (?, ?, 'mac', 9.0, ?)",
+            (key, key, waiting),
+        )
+    connection.execute("INSERT INTO inbox VALUES ('inbox:kai:3', 'eve', 7)")
+    connection.execute("INSERT INTO received VALUES ('3', 'eve', 9.0)")
+    connection.executescript(SHARED_TABLES[5])
+    found = connection.execute("SELECT * FROM mail_counts ORDER BY peer").fetchall()
+    assert found == [("eve", 0, 1, 7, 1), ("mac", 1, 0, 0, 0)]
+    connection.close()
+
+
 async def test_what_was_there_before_anybody_counted_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "shared.db"
     older = sqlite3.connect(path, isolation_level=None)

@@ -1,4 +1,4 @@
-"""Ten thousand lost connections, and not a byte lost or doubled in either direction."""
+"""A thousand lost connections, or ten, and not a byte lost or doubled in either direction."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from loopsy_core.kit import one_error
 from loopsy_core.screen import Screen
 from loopsy_core.wire import WINDOW, Ended, Resized, Viewers
 from tests.core.client.fragile import INPUT, OUTPUT, Play, open_play
+from tests.depth import deep
 
 if TYPE_CHECKING:
     import random
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from loopsy_core.client import Attached, Shown
 
-CUTS: Final = 1000
-"""Connections that are lost in each of the ten cases."""
-FEWER_CUTS: Final = 250
+CUTS: Final = deep(100, 1000)
+"""Connections that are lost in each of the ten cases; ten thousand in all by `nox -s deep`."""
+FEWER_CUTS: Final = deep(60, 250)
 """The same where more is looked at for each."""
 SEEDS: Final = [*range(9), None]
 PAUSE: Final = 0.002
@@ -216,7 +217,7 @@ async def cut_off_and_on(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_nothing_is_lost_or_doubled_over_ten_thousand_cuts(
+async def test_nothing_is_lost_or_doubled_over_thousands_of_cuts(
     seed: int | None, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async with open_play(monkeypatch, seed) as play:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from loopsy_core.errors import BadRequest, Busy, LoopsyError, NotFound, Refused
 from loopsy_core.files import Confinement, Place
+from loopsy_core.files.confine import MOST_DEEP
 from tests.core.files.races import swapping
 from tests.play import bounded
 
@@ -82,6 +83,45 @@ def test_a_path_outside_is_refused_and_nothing_is_told_of_what_is_there(
 ) -> None:
     with pytest.raises(Refused, match="outside of the folders"):
         ground.find(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../{}/../you/a/file", "../{}/sub/../../you/a/file", "{root}/{}/../you/a/file",
+        "{root}/{}/./././../you/a/file", "../{}", "../{}/sub", "../{}/" + "./" * 5000,
+    ],
+)  # fmt: skip
+def test_whether_there_is_something_outside_is_told_by_no_path(ground: Ground, path: str) -> None:
+    (ground.outside / "sub").mkdir()
+    (ground.root / "circle").symlink_to("circle")
+    (ground.root / "link").symlink_to("you-evil")
+    (ground.root / "secret").mkdir()
+    said = set()
+    for name in ("you-evil", "link", "circle", "secret", "nothing", "you-evil/file"):
+        with pytest.raises(Refused) as caught:
+            ground.confinement(ground.root / "secret").find(
+                os.fsencode(path.format(name, root=ground.root))
+            )
+        said.add(caught.value.message)
+    assert len(said) == 1
+
+
+def test_a_path_holds_no_more_than_some_folders_open(ground: Ground) -> None:
+    path = ground.you
+    back = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(path)
+        for _ in range(MOST_DEEP + 1):  # the whole of it is too long for the system
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.fchdir(back)
+        os.close(back)
+    deep = "d/" * (MOST_DEEP // 2)
+    assert ground.find(deep).is_folder
+    with pytest.raises(BadRequest, match="too many folders within one another"):
+        ground.find("d/" * MOST_DEEP)
 
 
 def test_a_folder_whose_name_begins_alike_is_outside(ground: Ground) -> None:

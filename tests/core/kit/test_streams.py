@@ -1,3 +1,5 @@
+"""Reading a socket only once there is something, and other streams as they are."""
+
 from __future__ import annotations
 
 import socket
@@ -7,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from loopsy_core.kit import receive_ready
+from loopsy_core.kit import receive_into, receive_ready
 
 MOST = 100
 
@@ -89,3 +91,21 @@ async def test_other_streams_are_read_as_they_are() -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     await theirs.send_all(b"in memory")
     assert await receive_ready(ours, MOST) == b"in memory"
+    await theirs.send_all(b"more")
+    space = memoryview(bytearray(MOST))
+    assert await receive_into(ours, space) == 4
+    assert space[:4] == b"more"
+
+
+async def test_a_socket_is_read_right_into_its_place() -> None:
+    stream, theirs = stream_pair()
+    with theirs, trio.fail_after(5):
+        theirs.send(b"x" * MOST + b"y")
+        space = memoryview(bytearray(MOST))
+        assert await receive_into(stream, space) == MOST
+        assert space == b"x" * MOST
+        assert await receive_into(stream, space) == 1
+        assert space[:1] == b"y"
+        theirs.close()
+        assert await receive_into(stream, space) == 0
+    await stream.aclose()

@@ -173,7 +173,9 @@ async def test_a_bug_is_logged_and_told_as_internal_while_all_else_goes_on(
 
 @pytest.mark.logs_errors
 @pytest.mark.parametrize(
-    "result", [object(), {"a": {1, 2}.__iter__()}, Told("\udcff"), 2**70], ids=str
+    "result",
+    [object(), {"a": {1, 2}.__iter__()}, Told("\udcff"), 2**70],
+    ids=["object", "iterator", "surrogate", "large"],
 )
 async def test_a_reply_that_cannot_be_written_is_a_bug_of_that_call_alone(
     autojump_clock: MockClock, result: object, caplog: pytest.LogCaptureFixture

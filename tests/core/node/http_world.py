@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SETTINGS = "server: {port: 0, name: kai}\ndiscovery: {enabled: false}\n"
 BASE = "/api/v1"
+LAST_CHUNK = b"0\r\n\r\n"
 
 
 @attrs.frozen
@@ -159,6 +160,12 @@ class EventStream:
                 assert said == b":", said
                 continue
             await self._read()
+
+    async def ended(self) -> bool:
+        """Wait for what follows, and return whether that is the proper end."""
+        while len(self._data) < len(LAST_CHUNK):
+            await self._read()
+        return self._data == LAST_CHUNK
 
     async def _read(self) -> None:
         data = await self._stream.receive_some()

@@ -39,8 +39,11 @@ class Nowhere:
     def best(self, _: PeerId) -> None:
         return None
 
-    def problem(self, _: PeerId) -> None:
-        return None
+    def problem(self, _: Contact) -> str:
+        return "it is nowhere"
+
+    def mend(self, _: Contact) -> str:
+        return "find it"
 
     def addresses(self, contact: Contact) -> list[str]:
         return list(contact.addresses)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 import pytest
 import trio
 
-from loopsy_core.errors import BadRequest, Gone, NotFound, Refused
+from loopsy_core.errors import BadRequest, Busy, Gone, NotFound, Refused
 from loopsy_core.home import AuditLog, PeerId, RateLimitsConfig
 from loopsy_core.links import Call, open_conversation
 from loopsy_core.node.grants import LOCAL, Asker
@@ -264,6 +264,30 @@ def holder(preset: Preset) -> Asker:
 def needed(op: str) -> str:
     (grant,) = (grant for grant, ops in NEEDED.items() if op in ops)
     return grant
+
+
+LIMITED: Final = {
+    "execute": {"jobs.run"},
+    "transfer": {"files.pull", "files.push"},
+    "context": {
+        "context.delete", "context.get", "context.list", "context.set", "context.watch",
+        "messages.send", "peers.pass", "tasks.add", "tasks.list",
+    },
+}  # fmt: skip
+"""What each of the rateLimits of config.yaml counts."""
+
+
+@pytest.mark.parametrize("limit", LIMITED)
+async def test_each_limit_counts_what_it_is_named_for(limit: str) -> None:
+    counted = {op for op, operation in OPERATIONS.items() if operation.limited_as == limit}
+    assert counted == LIMITED[limit]
+    for op in counted:
+        limits = Limits(RateLimitsConfig(**{"execute": 9, "transfer": 9, "context": 9, limit: 1}))
+        limits.check(holder("machine"), OPERATIONS[op])
+        with pytest.raises(Busy, match=rf"too many requests .* \({limit}\)"):
+            limits.check(holder("machine"), OPERATIONS[op])
+        limits.check(LOCAL, OPERATIONS[op])
+    await trio.lowlevel.checkpoint()
 
 
 def test_every_request_is_tried() -> None:

@@ -50,6 +50,8 @@ async def test_the_examples_work(home: Home, tmp_path: Path) -> None:
     assert "\nhello\n" in said or "}hello\n" in said
     assert '"value":"green"' in said
     assert '"name":"nap"' in said
+    assert '"body":"it is done"' in said
+    assert '"result":"built"' in said
     assert (scratch / "copy.txt").read_text() == "hello\n"
 
 

@@ -16,7 +16,10 @@ PROMISED = """
 GET health, GET status, GET identity, GET peers, POST peers, DELETE peers/{id}, POST execute,
 POST execute/stream, GET execute/jobs, DELETE execute/{id}, PUT context/{key}, GET context/{key},
 DELETE context/{key}, GET context, GET sessions, POST sessions, DELETE sessions/{id}, GET events,
-POST transfer/push, POST transfer/pull, POST transfer/list
+POST transfer/push, POST transfer/pull, POST transfer/list, GET messages, POST messages,
+POST messages/broadcast, GET messages/outbox, DELETE messages/{id}, GET tasks, POST tasks,
+POST tasks/claim, POST tasks/extend, POST tasks/done, POST tasks/fail, GET tasks/{id},
+DELETE tasks/{id}, GET events/context, GET events/messages, GET events/tasks
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -12,7 +13,10 @@ import pytest
 import trio
 
 from loopsy_core.errors import Gone, LoopsyError, NotFound, PeerLeft, Refused
+from loopsy_core.links import open_conversation
+from loopsy_core.node import acquaintance
 from loopsy_core.wire import (
+    AddPeer,
     ConfigureRelay,
     Event,
     GrantPeer,
@@ -24,6 +28,7 @@ from loopsy_core.wire import (
     RenamePeer,
 )
 from tests.core.node.machines_world import away, home_of, open_machine, pair, reached
+from tests.core.node.strange_machines import StrangeMachine
 from tests.machine import running_relay
 from tests.world import PATIENCE, eventually
 
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loopsy_core.client import Client
+    from loopsy_core.links import Asked, SealedChannel
     from tests.core.node.machines_world import Machine
 
 E = TypeVar("E")
@@ -257,3 +263,52 @@ async def relay_phones(machine: Machine) -> list[str]:
             return [phone["id"] for phone in json.load(response)["phones"]]
 
     return await trio.to_thread.run_sync(fetch)
+
+
+async def test_a_machine_is_found_where_the_settings_say(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_machine(tmp_path, "kai") as kai:
+            config = home_of(tmp_path, "mac").config
+            text = config.read_text(encoding="utf-8")
+            places = f"['127.0.0.1:{unused_port()}', '{kai.address}']"
+            config.write_text(text.replace("false}", f"false, manualPeers: {places}}}"))
+            async with open_machine(tmp_path, "mac", lan=False) as mac:
+                await kai.client.ask(AddPeer(key=mac.id, address=None, name="mac"))
+                await mac.client.ask(AddPeer(key=kai.id, address=None, name="kai"))
+                await mac.peer(reached)
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+async def test_a_machine_that_falls_silent_is_away_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acquaintance, "BEAT", 0.1)
+    monkeypatch.setattr(acquaintance, "PATIENCE", 0.3)
+    pi = StrangeMachine("pi")
+    asleep = False
+
+    async def answer(asked: Asked) -> object:
+        if asleep:  # or its cable is pulled
+            await trio.sleep_forever()
+        return await pi.answer(asked)
+
+    async def serve(channel: SealedChannel) -> None:
+        async with open_conversation(channel, opener=False, answer=answer) as conversation:
+            await conversation.wait_closed()
+
+    with trio.fail_after(PATIENCE):
+        async with (
+            open_machine(tmp_path, "mac", lan=False) as mac,
+            pi.listening(serve) as address,
+        ):
+            await pi.known_to(mac, address)
+            await mac.peer(reached)
+            asleep = True
+            await mac.peer(lambda peer: away(peer) and "no sign of life" in (peer.problem or ""))
+            asleep = False
+            await mac.peer(reached)

@@ -11,6 +11,7 @@ import trio
 from loopsy_core.capabilities import open_shared
 from loopsy_core.errors import Misconfigured, Refused
 from loopsy_core.home import ContextConfig
+from loopsy_core.node.sharing import open_sharing
 from loopsy_core.wire import AckMessage, DeliverMessages, Delivery, ListSessions, NodeStatus
 from tests.world import PATIENCE, Phone, open_phone, open_world
 
@@ -103,3 +104,15 @@ async def test_a_full_disk_is_told_and_costs_nothing_that_was_acknowledged(tmp_p
             assert kept
             assert sorted(info.key for info in await context.list()) == sorted(kept)
             await context.set("again", "x")
+
+
+async def test_a_database_that_was_emptied_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shared.db"
+    path.touch(0o600)
+    with trio.fail_after(PATIENCE):
+        for _ in range(2):  # the second time it is a database with nothing in it
+            async with open_sharing(path, "kai", (), ContextConfig()) as sharing:
+                assert sharing.problem is None
+            assert caplog.text.count("begin anew") == 1

@@ -16,10 +16,11 @@ import trio
 from loopsy_core.client import open_host_client
 from loopsy_core.errors import Busy
 from loopsy_core.screen import Screen
+from loopsy_core.sessions import showing
 from loopsy_core.sessions.emulator import open_emulator_process, reach
 from loopsy_core.sessions.feeder import FAILED, MOST_KILLS
 from loopsy_core.sessions.output import Place
-from loopsy_core.wire import Resumed, ShowHistory, ShowScreen
+from loopsy_core.wire import WINDOW, Resumed, ShowHistory, ShowScreen
 from tests.core.sessions.emulators import CRASH, CRASH_LATER, HANG, emulators_of, fragile_process
 from tests.core.sessions.stage import PROMPT, Drawing, Seat, Stage, open_stage
 from tests.world import PATIENCE, eventually, holder_of
@@ -243,6 +244,25 @@ async def test_an_emulator_that_is_stopped_is_replaced() -> None:
             await seat.type(b"two")
             await seat.until(b"onetwo")
             assert (await lines_of(stage, session))[0] == "#onetwo"
+
+
+async def test_who_types_and_is_behind_does_not_wait_for_an_emulator_that_is_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(showing, "HURRY", 1000)
+    much = WINDOW + 20_000
+    async with open_stage(start_emulator=open_emulator_process) as stage:
+        session = await stage.shell(f"head -c {much} /dev/zero | tr '\\0' x; cat")
+        async with stage.attach(session) as seat:
+            os.kill(await emulator(), signal.SIGSTOP)
+            await seat.go()
+            log = stage.sessions.find(session.id).output.log
+            await eventually(lambda: log.end >= much)
+            begin = trio.current_time()
+            await seat.type(b"key")  # it has read nothing so far
+            await seat.until(b"key")
+            assert trio.current_time() - begin < reach.STUCK / 2
+            assert seat.output.endswith(b"x" * much + b"key")
 
 
 @pytest.mark.usefixtures("little_patience")

@@ -19,6 +19,7 @@ from loopsy_core.sessions.listing import MOST, fitting_list
 from loopsy_core.sessions.registry import MAX_ALIVE, MAX_ENDED
 from loopsy_core.wire import SessionInfo, encode
 from tests.core.sessions.stage import open_stage
+from tests.depth import deep
 from tests.world import PATIENCE
 
 if TYPE_CHECKING:
@@ -28,12 +29,18 @@ if TYPE_CHECKING:
     from loopsy_core.home import Home
 
 MANY: Final = 250
+LIMIT: Final = deep(200, MAX_ALIVE)
+"""Sessions that a host has at most; in `nox -s deep` it is the real limit, which takes long."""
+FILES: Final = deep(256, 1024)
+"""Descriptors that a process may have at first: fewer than so many sessions take."""
 WITH_LIMITS: Final = """
 import resource, sys
 from pathlib import Path
-soft, hard = map(int, sys.argv[2:])
+soft, hard, most = map(int, sys.argv[2:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+from loopsy_core.sessions import registry
 from loopsy_core.sessions.host import main
+registry.MAX_ALIVE = most
 main(Path(sys.argv[1]))
 """
 
@@ -101,9 +108,15 @@ async def test_hundreds_of_sessions_run_side_by_side() -> None:
 
 
 @asynccontextmanager
-async def host_with_limits(home: Home, soft: int, hard: int) -> AsyncGenerator[Client]:
-    """Run a host that may have so many descriptors at first, and as many as `hard` if it asks."""
-    command = [sys.executable, "-c", WITH_LIMITS, str(home.root), str(soft), str(hard)]
+async def host_with_limits(
+    home: Home, soft: int, hard: int, most: int = MAX_ALIVE
+) -> AsyncGenerator[Client]:
+    """Run a host that may have `soft` descriptors at first, and as many as `hard` if it asks.
+
+    It has `most` sessions at most.
+    """
+    limits = map(str, (soft, hard, most))
+    command = [sys.executable, "-c", WITH_LIMITS, str(home.root), *limits]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: ASYNC220
         try:
             assert process.stdout is not None
@@ -134,13 +147,13 @@ async def end_all(client: Client, sessions: Sequence[SessionInfo]) -> None:
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 8192, reason="too few of them")
 async def test_as_many_sessions_as_there_may_be_work_and_one_more_is_refused(home: Home) -> None:
     with trio.fail_after(3 * PATIENCE):
-        async with host_with_limits(home, 1024, 8192) as client:
-            await start_many(client, MAX_ALIVE)
-            with pytest.raises(Busy, match="1000 sessions run already; end some first"):
+        async with host_with_limits(home, FILES, 8192, LIMIT) as client:
+            await start_many(client, LIMIT)
+            with pytest.raises(Busy, match=f"{LIMIT} sessions run already; end some first"):
                 await client.start(["cat"])
             sessions = await client.sessions()
-            assert len({session.id for session in sessions if session.alive}) == MAX_ALIVE
-            async with client.attach(sessions[617].id, cols=80, rows=24) as (attached, _):
+            assert len({session.id for session in sessions if session.alive}) == LIMIT
+            async with client.attach(sessions[LIMIT // 2].id, cols=80, rows=24) as (attached, _):
                 await attached.type(b"hello\r")
                 seen = b""
                 while b"hello\r\nhello" not in seen:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import trio
+import trio.testing
 
 from loopsy_core.client import Client, Drawn
 from loopsy_core.errors import Gone, NotFound
@@ -168,6 +170,36 @@ async def test_how_programs_ended_is_kept_although_their_screens_cannot_be_drawn
     assert kept is not None
     assert (kept.head.info.name, kept.head.info.alive) == ("pet", False)
     assert b"kept" in kept.picture
+
+
+async def test_who_has_a_session_removed_finds_nothing_of_it_on_disk_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "sessions"
+    written = threading.Event()
+
+    class Slow(Records):
+        def write(self, record: Record) -> bool:
+            trio.from_thread.run_sync(writing.set)
+            assert written.wait(PATIENCE)
+            return super().write(record)
+
+    monkeypatch.setattr(registry, "Records", Slow)
+    writing = trio.Event()
+    async with open_stage(folder=folder) as stage, trio.open_nursery() as nursery:
+        session = await stage.start("true")
+        await stage.until(session, lambda now: not now.alive)
+        await writing.wait()
+
+        async def remove() -> None:
+            await stage.client.ask(RemoveSession(session=session.id))
+            assert written.is_set()
+            assert not Records(folder).any()
+
+        nursery.start_soon(remove)
+        await eventually(lambda: not stage.sessions.list().sessions)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        written.set()
 
 
 async def test_an_ended_session_needs_no_emulator_until_somebody_looks(tmp_path: Path) -> None:
