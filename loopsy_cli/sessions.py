@@ -269,10 +269,10 @@ def _show(
     from .following import Lost, follow
     from .looping import run
 
-    with terminal.raw():
-        outcome = run(lambda: follow(home, session, terminal, machine=machine, view_only=view_only))
     name = clean(str(Place(machine, session.name)))
     again = f"loopsy attach {shlex.quote(name)}"
+    with terminal.raw(f"[{name} could not be shown any longer; {again}]"):
+        outcome = run(lambda: follow(home, session, terminal, machine=machine, view_only=view_only))
     match outcome:
         case Ended(exit_code=None):
             shown = f"loopsy history {shlex.quote(name)} prints what it showed"
