@@ -26,5 +26,7 @@ export default defineConfig({
   test: {
     environment: "node",
     include: ["src/**/*.test.{ts,tsx}"],
+    // Made-up examples take a second of computing, and many times that on a busy machine.
+    testTimeout: 60_000,
   },
 });

@@ -19,3 +19,12 @@ def loopsy(tmp_path: Path) -> Generator[CommandLine]:
     command_line = CommandLine(tmp_path)
     yield command_line
     command_line.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Generator[CommandLine]:
+    """The command line where a daemon runs, for all tests of a file that change nothing there."""
+    command_line = CommandLine(tmp_path_factory.mktemp("shared"))
+    command_line.say("start")
+    yield command_line
+    command_line.close()

@@ -84,9 +84,9 @@ def test_a_revision_that_does_not_match_is_told(daemon: CommandLine) -> None:
         ["k", "v", "--if-revision", "-1"],
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(daemon: CommandLine, words: list[str]) -> None:
-    daemon.complaint("context", "set", *words, exit_code=2)
-    assert daemon.json("context", "list") == []
+def test_what_cannot_be_is_said_in_one_line(shared: CommandLine, words: list[str]) -> None:
+    shared.complaint("context", "set", *words, exit_code=2)
+    assert shared.json("context", "list") == []
 
 
 def test_watching_shows_what_there_is_and_what_changes(daemon: CommandLine) -> None:

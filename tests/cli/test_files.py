@@ -90,10 +90,11 @@ def test_what_cannot_be_sent_is_told_and_is_exit_code_1(running: CommandLine) ->
     ],
 )
 def test_what_is_wrong_is_one_line(
-    running: CommandLine, words: tuple[str, ...], exit_code: int, complaint: str
+    shared: CommandLine, words: tuple[str, ...], exit_code: int, complaint: str
 ) -> None:
-    (running.folder / "a").write_bytes(b"hello")
-    assert complaint in running.complaint(*words, exit_code=exit_code).lower()
+    (shared.folder / "a").write_bytes(b"hello")
+    (shared.folder / "out").mkdir(exist_ok=True)
+    assert complaint in shared.complaint(*words, exit_code=exit_code).lower()
 
 
 def test_without_a_daemon_it_says_so(loopsy: CommandLine) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loopsy_cli.commands import COMMANDS, GROUPS, load_command
+from loopsy_cli.main import main
 from loopsy_cli.parsing import make_app
 
 if TYPE_CHECKING:
@@ -19,11 +20,18 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(loopsy: CommandLine, name: str) -> None:
+def test_every_command_has_help(
+    loopsy: CommandLine,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     said = loopsy.say(*name.split(), "--help")
     assert said.startswith(f"Usage: loopsy {name}")
     assert max(map(len, said.splitlines())) <= 80
-    assert loopsy.say("--help", *name.split()) == said
+    monkeypatch.setattr(sys, "argv", ["loopsy", "--help", *name.split()])
+    assert main() == 0
+    assert capsys.readouterr().out == said
 
 
 def test_every_option_is_explained() -> None:
@@ -67,10 +75,9 @@ def test_the_version_is_told(loopsy: CommandLine) -> None:
     ],
 )
 def test_wrong_usage_is_exit_code_2(
-    loopsy: CommandLine, words: list[str | bytes], hint: str
+    shared: CommandLine, words: list[str | bytes], hint: str
 ) -> None:
-    loopsy.say("start")
-    assert hint in loopsy.complaint(*words, exit_code=2)
+    assert hint in shared.complaint(*words, exit_code=2)
 
 
 def test_a_reader_that_has_had_enough_is_no_failure(loopsy: CommandLine) -> None:
@@ -134,8 +141,10 @@ def test_ctrl_c_ends_any_command_without_a_traceback(loopsy: CommandLine, moment
     time.sleep(moment)  # any moment will do: that is what is tested
     process.send_signal(signal.SIGINT)
     _, complaints = process.communicate(timeout=30)
-    assert process.returncode in (0, 130, -signal.SIGINT)
-    assert "loopsy_cli" not in complaints  # Python's own start, before us, is not ours to mend
+    assert "loopsy_cli" not in complaints
+    # Python's own start, before us, is not ours to mend; on a busy machine it takes that long.
+    if "KeyboardInterrupt" not in complaints:
+        assert process.returncode in (0, 130, -signal.SIGINT)
 
 
 def test_small_commands_load_little(loopsy: CommandLine) -> None:

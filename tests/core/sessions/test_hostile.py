@@ -56,7 +56,7 @@ async def end_all_but(stage: Stage, session: SessionInfo) -> None:
             await stage.client.ask(RemoveSession(session=each.id))
 
 
-@bounded(200)
+@bounded(60)
 @given(moves)
 async def test_no_call_harms_the_host_or_another_session(script: list[Move]) -> None:
     async with open_stage() as stage:

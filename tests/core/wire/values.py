@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ characters = st.characters(exclude_categories=["Cs"])
 MOST = 40  # elements or characters of a drawn value, where the type allows more
 
 
+@cache  # hypothesis looks through each new strategy, which takes longer than drawing from it
 def values(kind: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401 - any type or union of types
     """Return a strategy for values that the type `kind` allows, its limits included."""
     return _of(inspect.type_info(kind))
