@@ -21,6 +21,7 @@ import socket
 import subprocess
 import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -235,8 +236,8 @@ async def measure(folder: Path, near: Client, pids: list[int | str], scp: list[s
     for name, what in (("large", folder / "large"), ("small", folder / "small")):
         out = folder / "out" / name
 
-        def figure(case: str, seconds: float, name: str = name, **more: object) -> None:
-            if name == "large":
+        def figure(case: str, seconds: float, **more: object) -> None:
+            if what.name == "large":  # noqa: B023 - called within the same turn
                 report(case, LARGE / seconds / 1e6, "MB/s", **more)
             else:
                 report(f"{case}, 10 000 files of 1 kB", seconds, "s", **more)
@@ -251,15 +252,13 @@ async def measure(folder: Path, near: Client, pids: list[int | str], scp: list[s
         for case, client in (("local", near), ("sealed", far)):
             least = 0.0
             if name == "large":
-                sealed = case == "sealed"
-                least = await trio.to_thread.run_sync(
-                    lambda sealed=sealed: floor_of(what, out, sealed=sealed)  # noqa: B023
-                )
+                work = partial(floor_of, what, out, sealed=case == "sealed")
+                least = await trio.to_thread.run_sync(work)
                 figure(f"floor, {case}", least / (os.cpu_count() or 1), cpu_s=least)
             for way, move in (("send", client.send), ("pull", client.pull)):
                 memory = Memory(*pids)
                 before = sum(map(processor_time, pids))
-                seconds = await timed(lambda move=move: move([what], out.parent), out)  # noqa: B023
+                seconds = await timed(partial(move, [what], out.parent), out)
                 taken = sum(map(processor_time, pids)) - before
                 more: dict[str, object] = {"of_cp": floor / seconds, "memory_mb": memory.growth()}
                 if least:

@@ -221,12 +221,14 @@ class Display:
     # The window.
 
     def _open_window(self) -> Window:
+        self._terminal.guard()
         # What draws it takes a tenth of a second to load, and most terminals never need it.
         from .window import Window
 
         return Window(self._size, self._terminal.size)
 
     def _without_scrollback(self, drawn: Drawn) -> bytes:
+        self._terminal.guard()
         from .emulated import without_scrollback
 
         return without_scrollback(drawn.vt, drawn.cols, drawn.rows)

@@ -120,7 +120,8 @@ def list_sessions(
     NAME is what attach, kill and the others take.
     """
     home = Home.find()
-    peers = [] if local else [peer for peer in ask(ListPeers(), home).peers if peer.way]
+    known = [] if local else ask(ListPeers(), home).peers
+    peers = [peer for peer in known if peer.way]
     machines = [None, *(peer.name for peer in peers)]
     here, *there = ask_machines(ListSessions(), machines, home)
     if isinstance(here, LoopsyError):
@@ -147,6 +148,8 @@ def list_sessions(
             say(dim(f"lost: {clean(reason)}"))
     for line in silent:
         note(line)
+    if away := ", ".join(clean(peer.name) for peer in known if not peer.way):
+        note(f"away, so not asked: {away}; `loopsy doctor` says why")
 
 
 def kill(session: str, /, *, json: Json = False) -> None:
@@ -266,10 +269,10 @@ def _show(
     from .following import Lost, follow
     from .looping import run
 
-    with terminal.raw():
-        outcome = run(lambda: follow(home, session, terminal, machine=machine, view_only=view_only))
     name = clean(str(Place(machine, session.name)))
     again = f"loopsy attach {shlex.quote(name)}"
+    with terminal.raw(f"[{name} could not be shown any longer; {again}]"):
+        outcome = run(lambda: follow(home, session, terminal, machine=machine, view_only=view_only))
     match outcome:
         case Ended(exit_code=None):
             shown = f"loopsy history {shlex.quote(name)} prints what it showed"

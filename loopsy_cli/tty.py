@@ -20,6 +20,8 @@ from .colours import Colours
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from .guardian import Guardian
+
 __all__ = ["MAX_CELLS", "Terminal", "open_terminal"]
 
 MAX_CELLS: Final = 1000
@@ -79,6 +81,8 @@ class Terminal:
         self._origin_mode = self._alternate = False
         self._tail = b""
         self._colours = Colours()
+        self._guardian: Guardian | None = None
+        self._last_words = b""
 
     @property
     def name(self) -> str:
@@ -111,7 +115,11 @@ class Terminal:
         while True:
             await trio.lowlevel.wait_readable(0)
             data = _read_now()
-            if not data or (data := self._colours.typed(data)):
+            if not data:
+                return data
+            data = self._colours.typed(data)
+            self._tell_guardian()  # of colours that are known only now
+            if data:
                 return data
 
     async def write(self, data: bytes) -> None:
@@ -119,6 +127,7 @@ class Terminal:
         async with self._writing:
             self._note_modes(data)
             left = memoryview(self._colours.shown(data))
+            self._tell_guardian()
             while left:
                 try:
                     left = left[os.write(self._output, left) :]
@@ -162,9 +171,35 @@ class Terminal:
         # Now, and not once all output is written: a terminal that takes none would hold us.
         termios.tcsetattr(0, termios.TCSANOW, [iflag, oflag, cflag, lflag, ispeed, ospeed, cc])
 
+    def guard(self) -> None:
+        """See to it that the terminal is given back clean even if this process faults.
+
+        It costs another process, so it is for when the emulator is used.
+        """
+        if self._guardian is None:
+            from .guardian import Guardian
+
+            self._guardian = Guardian(self._output, self._cooked)
+            self._tell_guardian()
+
+    def _tell_guardian(self) -> None:
+        if self._guardian is not None:
+            self._guardian.tell(self._farewell + self._last_words)
+
+    @property
+    def _farewell(self) -> bytes:
+        """What gives the terminal back, with the cursor below all that is on it."""
+        origin = _LEAVE_ORIGIN_MODE if self._origin_mode else b""
+        tabs = _default_tabs(self.size[0])
+        return self.clean + origin + tabs + _RESTORE_TITLE + b"\r\n\x1b[J"
+
     @contextmanager
-    def raw(self) -> Generator[None]:
-        """Be raw within the block; however it is left, the terminal is given back clean."""
+    def raw(self, last_words: str) -> Generator[None]:
+        """Be raw within the block; however it is left, the terminal is given back clean.
+
+        `last_words` is the line that is to stand there if this process faults while it is guarded.
+        """
+        self._last_words = last_words.encode() + b"\r\n"
         try:
             self.make_raw()
             # What is on the screen moves out of the way, where one can scroll back to it.
@@ -172,14 +207,15 @@ class Terminal:
             yield
         finally:
             self._hear_out()
-            origin = _LEAVE_ORIGIN_MODE if self._origin_mode else b""
-            tabs = _default_tabs(self.size[0])
-            self._write_now(self.clean + origin + tabs + _RESTORE_TITLE + b"\r\n\x1b[J")
+            self._write_now(self._farewell)
             with suppress(termios.error):
                 # What was not read yet, late answers to queries for example, would end up in
                 # the shell.
                 termios.tcflush(0, termios.TCIFLUSH)
                 termios.tcsetattr(0, termios.TCSANOW, self._cooked)
+            if self._guardian is not None:
+                self._guardian.dismiss()
+                self._guardian = None
 
     def _hear_out(self) -> None:
         """Read what the terminal was asked, or it would answer the shell."""

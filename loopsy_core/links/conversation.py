@@ -208,7 +208,7 @@ class Conversation:
         receive = self.calls.receive
         listeners = self._listeners
         while True:
-            for message in await self._channel.receive():
+            for message in await self._channel.receive_views():
                 heard = receive(message)
                 if heard is None or isinstance(heard, (Ping, Pong)):
                     continue

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from .conversation import Conversation
 
+from .splice import splice
+
 __all__ = ["PASSED_ON", "Asked", "Call", "Listener", "Stream"]
 
 T = TypeVar("T")
@@ -332,11 +334,7 @@ class Asked(Stream):
         if self._said_all:  # the asker left in the very moment in which the answerer got here
             raise self._ending()
         call_id = to.calls.ask(op, params, onward)
-        end = _End(on_end)
-        near = _Spliced(self._conversation, self.id, to, call_id, end)
-        far = _Spliced(to, call_id, self._conversation, self.id, end)
-        self._conversation.listen(self.id, near)
-        to.listen(call_id, far)
+        near = splice(self._conversation, self.id, to, call_id, on_end)
         # What came before the splice has not been consumed, so it fits the first window.
         for piece in self._inbox:
             near.heard(piece if isinstance(piece, Item) else Data(self.id, piece))
@@ -348,68 +346,3 @@ class Asked(Stream):
 
 PASSED_ON: Final = Raw(b"")
 """What an answerer returns when another conversation answers in its place."""
-
-
-class _End:
-    """Tells once how a call has ended that was passed on."""
-
-    __slots__ = ("_tell",)
-
-    def __init__(self, tell: Callable[[str], None] | None) -> None:
-        self._tell = tell
-
-    def told(self, result: str) -> None:
-        tell, self._tell = self._tell, None
-        if tell is not None:
-            tell(result)
-
-
-class _Spliced:
-    """One end of a call that is passed on: whatever it hears, it says on the other side."""
-
-    __slots__ = ("_calls", "_end", "_far", "_far_id", "_near", "_near_id")
-
-    def __init__(
-        self, near: Conversation, near_id: int, far: Conversation, far_id: int, end: _End
-    ) -> None:
-        self._end = end
-        self._near = near
-        self._near_id = near_id
-        self._far = far
-        self._far_id = far_id
-        self._calls = far.calls
-
-    def heard(self, message: Message) -> None:
-        calls, far_id = self._calls, self._far_id
-        match message:
-            case Data():
-                calls.send_data(far_id, message.data)
-            case Item():
-                calls.send_item(far_id, message.value)
-            case Credit():
-                calls.grant(far_id, message.total)
-            case Answer():
-                calls.answer(far_id, bytes(message.result))
-                self._far.unlisten(far_id)
-                self._end.told("ok")
-            case Fault():
-                calls.fault(far_id, message.code, message.message, bytes(message.details))
-                self._far.unlisten(far_id)
-                self._end.told(message.code)
-            case End():
-                calls.end(far_id)
-            case Drop():
-                calls.drop(far_id, lost=message.lost)
-                self._far.unlisten(far_id)
-                self._end.told("left")
-            case _:
-                raise AssertionError(message)
-        self._far.wake_writer()
-
-    def lost(self, error: LoopsyError) -> None:
-        # Only one of the two does something: the machine knows whose call it is.
-        self._calls.drop(self._far_id, lost=True)
-        self._calls.fault(self._far_id, error.code, error.message)
-        self._far.unlisten(self._far_id)
-        self._end.told(error.code)
-        self._far.wake_writer()

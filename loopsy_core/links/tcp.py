@@ -24,7 +24,15 @@ from .strangers import Strangers
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["DEFAULT_PORT", "Caller", "connect_tcp", "open_listeners", "parse_address", "serve_tcp"]
+__all__ = [
+    "DEFAULT_PORT",
+    "Caller",
+    "connect_tcp",
+    "in_system_words",
+    "open_listeners",
+    "parse_address",
+    "serve_tcp",
+]
 
 DEFAULT_PORT: Final = 19533
 LONGEST: Final = 65_535
@@ -70,7 +78,7 @@ async def connect_tcp(host: str, port: int) -> FramedChannel:
             stream = await trio.open_tcp_stream(host, port)
         except OSError as error:
             found = _first(error)
-            reason = _reason(error)
+            reason = in_system_words(error)
             if isinstance(found, socket.gaierror):
                 why = "name"
             elif found.errno == errno.ECONNREFUSED:
@@ -89,14 +97,14 @@ async def open_listeners(port: int, *, loopback: bool = False) -> list[trio.Sock
     try:
         [four] = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
     except OSError as error:
-        raise Busy(f"cannot listen on port {port}: {_reason(error)}") from None
+        raise Busy(f"cannot listen on port {port}: {in_system_words(error)}") from None
     port = four.socket.getsockname()[1]
     listeners = [four]
     if socket.has_ipv6 and not loopback:
         try:
             listeners += await trio.open_tcp_listeners(port, host="::", backlog=BACKLOG)
         except OSError as error:  # a machine without IPv6
-            _log.info("no IPv6 here: %s", _reason(error))
+            _log.info("no IPv6 here: %s", in_system_words(error))
     return listeners
 
 
@@ -156,8 +164,8 @@ def _address(stream: trio.SocketStream) -> str:
     return name[0].removeprefix("::ffff:")
 
 
-def _reason(error: OSError) -> str:
-    """Return the system's words."""
+def in_system_words(error: OSError) -> str:
+    """Return why a connection did not come about, or a port is not to be had."""
     error = _first(error)
     if isinstance(error, socket.gaierror):
         return "there is no machine of that name"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import SplitResult, urlsplit
@@ -15,6 +16,7 @@ from loopsy_core.kit import one_error
 from loopsy_core.wire import MAX_MESSAGE
 
 from .channel import Channel
+from .tcp import in_system_words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -178,8 +180,10 @@ def _unreachable(url: str, error: Exception) -> LoopsyError:
         )
     if isinstance(error, trio.BrokenResourceError):
         return Gone(f"the relay {url} cannot be reached securely: {error.__cause__}", why="relay")
+    if isinstance(error, ssl.SSLError):  # whose numbers are its own
+        return Gone(f"the relay {url} cannot be reached securely: {error.strerror}", why="relay")
     if isinstance(error, OSError):
-        return Gone(f"the relay {url} cannot be reached: {error.strerror or error}", why="relay")
+        return Gone(f"the relay {url} cannot be reached: {in_system_words(error)}", why="relay")
     if isinstance(error, (trio.TooSlowError, trio_websocket.ConnectionTimeout)):
         return Gone(f"the relay {url} does not answer", why="relay")
     return Gone(f"{url} does not answer like a Loopsy relay", why="relay")

@@ -103,7 +103,13 @@ class Kinds:
             if request.argv is not None or request.kind not in (SHELL, CUSTOM):
                 raise BadRequest("a custom command has its own program; name one of the two only")
             command = self._find(request.command)
-            return replace(request, kind=CUSTOM, argv=command.argv, cwd=request.cwd or command.cwd)
+            return replace(
+                request,
+                kind=CUSTOM,
+                argv=command.argv,
+                cwd=request.cwd or command.cwd,
+                env={"PATH": _our_path(), **request.env},
+            )
         if agent is not None:
             argv = agent.command(request.argv or (), auto_approve=request.auto_approve)
             env = {**request.env, "PATH": _path_of(agent, request.env.get("PATH"))}
@@ -122,16 +128,23 @@ class Kinds:
         return command
 
 
+def _our_path() -> str:
+    """Return the daemon's PATH, in UTF-8, for a message holds nothing else.
+
+    The session host's own is no help: it may have been started with another one, long ago.
+    """
+    return os.environ.get("PATH", os.defpath).encode("utf-8", "ignore").decode()
+
+
 def _path_of(agent: Agent, asked: str | None) -> str:
     """Return the PATH that an agent is started with: that of who asks, and else the daemon's too.
 
-    The session host's own is no help: it may have been started with another one, long ago.
     Raises `BadRequest` when the agent is on neither.
     """
-    ours = os.environ.get("PATH", os.defpath).encode("utf-8", "ignore").decode()
+    ours = _our_path()
     for path in (asked, f"{asked}{os.pathsep}{ours}" if asked else ours):
         if path and shutil.which(agent.program, path=path) is not None:
-            return path  # of UTF-8 only, for a message holds nothing else
+            return path
     raise BadRequest(
         f"{agent.title} is not to be found: there is no {agent.program!r} on the PATH"
         " of this machine's daemon; install it, or restart the daemon where it is found"

@@ -23,6 +23,9 @@ MAX_UNFINISHED: Final = 1 << 20
 """Bytes of an escape sequence under way (a clipboard) that a picture can carry."""
 CELL_WIDTH, CELL_HEIGHT = 8, 16
 """Pixels of a cell; only size reports ask."""
+_COLOURS: Final = {"FOREGROUND": 0xDDDDDD, "BACKGROUND": 0x000000, "CURSOR": 0xDDDDDD}
+"""What programs are told that ask for a colour which they have not set (OSC 10, 11, 12): light on
+dark, as most terminals are. Without an answer they wait for one. No picture has these."""
 
 _COMMAND, _STRING = b"\x1b]99999;", b"\x1bX"
 """How sequences begin that mean nothing, in the place of one that was given up."""
@@ -51,6 +54,8 @@ class Emulator:
         self._set("CONTINUATION_MAX_BYTES", "size_t", MAX_UNFINISHED)
         # Pictures carry no images, so that none are kept.
         self._set("KITTY_IMAGE_STORAGE_LIMIT", "uint64_t", 0)
+        for name, colour in _COLOURS.items():
+            self._set(f"COLOR_{name}", "GhosttyColorRgb", tuple(colour.to_bytes(3, "big")))
         self._given_up = b""
 
     def feed(self, data: bytes) -> None:
@@ -165,10 +170,10 @@ class Emulator:
     def _handle(self) -> object:
         return self._terminal._t[0]  # noqa: SLF001 - pyghostty's raw layer is used through it
 
-    def _set(self, option: str, kind: str, value: int) -> None:
+    def _set(self, option: str, kind: str, value: int | tuple[int, ...]) -> None:
         key = getattr(lib, f"GHOSTTY_TERMINAL_OPT_{option}")
         if lib.ghostty_terminal_set(self._handle, key, ffi.new(kind + "*", value)):
-            raise LoopsyError("the terminal emulator refuses its limits")
+            raise LoopsyError("the terminal emulator refuses its settings")
 
     def _let_go_of_the_endless(self) -> None:
         """End a sequence that is too long to be carried, and skip the rest of it from now on.

@@ -8,7 +8,7 @@ is over and what breaks the protocol. It never holds more than one window of a c
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, cast
+from typing import Final
 
 from loopsy_core.errors import BadRequest, Busy, LoopsyError, ProtocolViolation
 
@@ -26,6 +26,7 @@ from .messages import (
     Ping,
     Pong,
     decode_message,
+    encode_data,
 )
 from .operations.files import PullFiles, PushFiles
 
@@ -42,8 +43,9 @@ CHUNK: Final = 65_000
 WIDE_CHUNK: Final = 4 * CHUNK
 """Bytes of one piece of a file, if there is credit for it: each costs a turn of every process that
 it passes, and fills four records."""
-WIDE: Final = 4 * (WIDE_CHUNK + PIECE_COST)
-"""What the window of a call that moves files may grow to: four such pieces."""
+WIDE: Final = 3 * (WIDE_CHUNK + PIECE_COST)
+"""What the window of a call that moves files may grow to: three such pieces. All that one contact
+may have run at once fit what a relay keeps for a connection that does not read (4 MiB)."""
 WIDE_CALLS: Final = frozenset({PushFiles.op, PullFiles.op})
 """Only those: a peer that reads nothing can have us queue a window of each call that is open."""
 MAX_OPEN: Final = 256
@@ -157,8 +159,7 @@ class Calls:
     def send_data(self, call_id: int, data: bytes | memoryview) -> None:
         """Queue a piece of Data; nothing happens when the call is over."""
         if self._spend(call_id, data):
-            # A view is as good as bytes where it is only read, which spares a copy.
-            self._queue(call_id, encode(Data(call_id, cast("bytes", data))), cost(data))
+            self._queue(call_id, encode_data(call_id, data), cost(data))
 
     def send_item(self, call_id: int, value: bytes) -> None:
         """Queue an Item, given as MessagePack; nothing happens when the call is over."""
@@ -237,8 +238,8 @@ class Calls:
 
     # What they say.
 
-    def receive(self, message: bytes) -> Message | None:
-        """Take in a message; return it if somebody must act on it.
+    def receive(self, message: bytes | memoryview) -> Message | None:
+        """Take in a message; return it if somebody must act on it. The buffer may be used again.
 
         Raises `ProtocolViolation`; the connection must then be closed.
         """

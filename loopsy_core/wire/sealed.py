@@ -62,10 +62,8 @@ class SealedConnection:
             return [self._encrypt(_padded(message))]
         view = memoryview(message)
         last = (size - 1) // MAX_CONTENT * MAX_CONTENT
-        sealed = [
-            self._seal_long(_MORE, view[at : at + MAX_CONTENT])
-            for at in range(0, last, MAX_CONTENT)
-        ]
+        starts = range(0, last, MAX_CONTENT)
+        sealed = [self._seal_long(_MORE, view[at : at + MAX_CONTENT]) for at in starts]
         if size - last <= LONGEST_PADDED:
             sealed.append(self._encrypt(_padded(message[last:])))
         else:
@@ -93,20 +91,21 @@ class SealedConnection:
         if len(sealed) > MAX_RECORD + TAG:
             raise ProtocolViolation("a sealed message is longer than Noise allows")
         coming = self._coming
+        whole: bytes | None = None
         if len(sealed) > PADDED_UP_TO + TAG:
             more = coming.open(sealed, self._receiving)
         else:
             more, content = _content(self._receiving.decrypt(sealed))
-            if not more and not coming.size:
-                self._coming = _Coming()  # what is long comes in a row, or seldom
-                message = content
-            else:
+            if more or coming.size:
                 coming.add(content)
+            else:
+                coming.forget()
+                whole = content
         if self._receiving.nonce % REKEY_EVERY == 0:
             self._receiving.rekey()
         if more:
             return None
-        return coming.take() if coming.size else message
+        return coming.take() if whole is None else whole
 
     def _seal_long(self, flags: int, content: memoryview) -> bytes:
         # Put together where the last one was: memory that was not used before costs more than it.
@@ -165,6 +164,11 @@ class _Coming:
             message = bytes(view[1 : self.size + 1])
         self.size = 0
         return message
+
+    def forget(self) -> None:
+        """Free the room, after a message that did not need it: long ones come in a row."""
+        if self._buffer:
+            self._buffer = bytearray()
 
     def _make_room(self, length: int) -> None:
         size = self.size + length

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -88,6 +89,10 @@ class Outer:
         while not (after.exists() and after.read_text()):
             assert time.monotonic() < deadline
         assert (self.loopsy.folder / "before").read_text() == after.read_text()
+        self.assert_as_before()
+
+    def assert_as_before(self) -> None:
+        """Check that the emulated terminal is as it was, but for its text."""
         assert state(self.screen.terminal) == self.before
         assert not [line for line in self.screen.lines if "is away" in line or "Ctrl-A" in line]
         # The title is kept on a stack that the emulator does not have.
@@ -242,6 +247,22 @@ def test_vim_leaves_the_terminal_clean_however_showing_it_ends(
     outer = show_vim(loopsy, size)
     leave(outer)
     outer.assert_clean(code)
+
+
+def test_vim_leaves_the_terminal_clean_also_when_the_emulator_here_faults(
+    loopsy: CommandLine,
+) -> None:
+    outer = show_vim(loopsy, SMALLER)
+    outer.end(signal.SIGSEGV)
+    outer.screen.see_text("could not be shown any")
+    # Our shell may have gone on before that, on the screen that was then left.
+    outer.screen.see(lambda _: b"left with 139" in outer.screen.output)
+    outer.assert_as_before()
+    terminal = outer.screen.child.child_fd
+    settings = subprocess.run(
+        ["stty", "-g"], stdin=terminal, capture_output=True, text=True, check=True
+    )
+    assert settings.stdout == (loopsy.folder / "before").read_text()
 
 
 def test_the_wildest_program_leaves_the_terminal_clean(loopsy: CommandLine) -> None:

@@ -66,6 +66,8 @@ def test_a_revision_that_does_not_match_is_told(daemon: CommandLine) -> None:
     daemon.say("context", "set", "k", "1", "--if-revision", "0")
     said = daemon.complaint("context", "set", "k", "2", "--if-revision", "7", exit_code=1)
     assert "'k' has revision 1; you asked for 7" in said
+    told = daemon.run("context", "set", "k", "2", "--if-revision", "7", "--json", exit_code=1)
+    assert json.loads(told.stdout)["error"]["details"] == {"revision": 1}
     daemon.say("context", "set", "k", "2", "--if-revision", "1")
     assert daemon.say("context", "get", "k") == "2"
 

@@ -205,7 +205,9 @@ async def test_only_by_relay_and_the_relay_is_down(
 ) -> None:
     monkeypatch.setattr(keeper, "DIRECT_FIRST", 0.0)
     url = f"http://127.0.0.1:{await closed_port()}"
-    found = await said_by_relay(tmp_path, url, f"the relay {url} cannot be reached")
+    found = await said_by_relay(
+        tmp_path, url, f"the relay {url} cannot be reached: Connection refused"
+    )
     assert found.mend == "see that the relay runs, and that this machine has a network"
 
 

@@ -95,15 +95,20 @@ def test_an_agent_is_found_where_the_daemon_finds_it_and_not_where_its_host_bega
     agents.say("stop")
     agents.environment["PATH"] = path
     agents.say("start")
+    agents.say("command", "add", "own", "--", "claude", "own")
+    assert "Claude Code, Codex, Gemini, OpenCode" in agents.run("doctor", exit_code=None).stdout
     ask = (
         "import trio, loopsy_core\n"
+        "from loopsy_core.wire import StartSession\n"
         "async def main():\n"
         "    async with loopsy_core.open_client() as here:\n"
         "        print((await here.start(['-v'], kind='claude', name='pet')).alive)\n"
+        "        await here.ask(StartSession(command='own', name='dog'))\n"
         "trio.run(main)"
     )
     assert agents.spawn(sys.executable, "-c", ask).exit_code() == 0
     agents.on_terminal("attach", "pet").expect(b"called with: <-v>")
+    agents.on_terminal("attach", "dog").expect(b"called with: <own>")
     agents.environment["PATH"] = path.partition(":")[2]  # of who asks from now on
     agents.on_terminal("shell", "--agent", "claude").expect(b"called with:")
 

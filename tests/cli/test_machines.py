@@ -127,4 +127,9 @@ def test_machines_that_are_not_there_are_named(machines: tuple[CommandLine, Comm
         assert time.monotonic() < deadline
     assert "kai is not reached" in mac.complaint("history", "kai:work", exit_code=1)
     assert mac.json("list") == []
-    assert "kai is not reached" in mac.say("doctor", exit_code=1)
+    assert "away, so not asked: kai" in mac.run("list").stderr
+    assert mac.run("list", "--local").stderr == ""
+    said = mac.say("doctor", exit_code=1)
+    assert "kai is not reached" in said
+    assert "Connection refused" in said
+    assert "it is on, but Loopsy takes no calls there" in said

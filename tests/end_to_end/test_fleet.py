@@ -306,6 +306,10 @@ def test_a_message_waits_for_a_node_that_is_down_and_a_fleet_stops(fleet: Fleet)
     fleet.on(1, "message", "send", "fleet-3", "before")
     assert json.loads(watching.stdout.readline())["body"] == "before"
     fleet.on(3, "stop")
+    told = fleet.on(1, "context", "broadcast", "everywhere", "43", "--json", exit_code=1)
+    errors = {each["machine"]: each["error"] for each in json.loads(told)}
+    assert (errors["fleet-1"], errors["fleet-2"]) == (None, None)
+    assert "fleet-3 is not reached" in errors["fleet-3"]
     fleet.on(1, "message", "send", "fleet-3", "when you are back")
     fleet.loopsy.run("fleet", "start", "--count", str(COUNT))
     assert json.loads(watching.stdout.readline())["body"] == "when you are back"

@@ -1,7 +1,8 @@
 """Fuzz the terminal emulator as its process feeds it: `nox -s fuzz_terminals`; seconds may follow.
 
 Each example is written down before it is tried, so that one which ends the process, or takes very
-long, is left behind as a file. `python -m tests.fuzz.run_terminals FILE` tries it again.
+long, is left behind as a file. `python -m tests.fuzz.run_terminals FILE` tries it again. Thousands
+of different links are left out: that they end it is known (tests/core/sessions/test_emulator.py).
 """
 
 from __future__ import annotations

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import TYPE_CHECKING, Final, cast
+import sys
+from pathlib import Path
+from typing import Final, cast
 
+import pytest
 import trio
 
 from loopsy_core.client import start_daemon
 from tests.core.node.machines_world import home_of, open_machine
 from tests.machine import running_node
 from tests.mcp.agents_world import PATIENCE, open_line, open_two_machines, wait_jobs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LISTED: Final = "notifications/resources/list_changed"
 NO_MESSAGES: Final[list[tuple[bytes, int | None, int]]] = [
@@ -177,3 +177,26 @@ async def test_a_command_whose_node_died_is_an_error_with_what_it_had_said(tmp_p
                 gate.touch()  # it does not outlive this test
             assert '"isError": true' in said
             assert "the command may still run" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_all_that_an_agent_does_goes_over_one_connection(tmp_path: Path) -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_two_machines(tmp_path) as (desk, _), open_line(desk.home) as line:
+            await line.call("list_peers")
+            sockets = sockets_of(line.process.pid)
+            await line.call("session_start", command="exec cat", name="s", peer="kai")
+            await line.call("execute", command="sleep 1000", peer="kai", timeout=0)
+            await line.call("session_write", session="s", peer="kai", text="x", wait=0)
+            await line.begin("resources/subscribe", uri="loopsy://context")
+            await line.begin_call("session_wait", session="s", peer="kai", timeout=600)
+            await line.begin_call("context_set", key="k", value="v", peer="kai")
+            while (await line.hear()).get("id") != line.id:
+                pass
+            assert sockets_of(line.process.pid) == sockets
+
+
+def sockets_of(pid: int) -> list[str]:
+    """Return the sockets that a process has open."""
+    links = (os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())
+    return sorted(link for link in links if link.startswith("socket:"))

@@ -158,15 +158,19 @@ def _name(path: str) -> str:
 
 async def _answer_our_error(error: LoopsyError, route: AnyRoute, client: Client) -> Response:
     code = code_of(error, route.family)
-    if isinstance(error, NoSuchPeer) or (isinstance(error, NotFound) and await _is_unknown(client)):
+    if isinstance(error, NotFound) and await _is_unknown(error, route, client):
         code = NO_SUCH_PEER
     if error.status >= 500:
         _log.warning("%s %s: %s: %s", route.method, route.path, error.code, error.message)
     return _json(error.status, error_body(code, error.message, error.details))
 
 
-async def _is_unknown(client: Client) -> bool:
+async def _is_unknown(error: NotFound, route: AnyRoute, client: Client) -> bool:
     """Whether it is the machine that was not found, of all that the request names."""
+    if isinstance(error, NoSuchPeer):
+        return True
+    if not issubclass(route.query, OnPeer):
+        return False  # what it says of a machine means nothing, and was not looked at
     peer = read_query(request.query_string, OnPeer).peer
     if peer is not None:
         try:

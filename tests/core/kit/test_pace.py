@@ -7,7 +7,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopsy_core.kit import Buckets, TokenBucket, Window
+from loopsy_core.kit import Buckets, TokenBucket, Window, WindowSize
 
 _RATES = st.floats(0.01, 10_000)
 _PAUSES = st.lists(st.floats(0, 100), min_size=1, max_size=60)
@@ -223,6 +223,33 @@ async def test_closing_a_window_wakes_all_who_wait() -> None:
     window.release(1)
     with pytest.raises(trio.ClosedResourceError):
         window.reserve_nowait(1)
+
+
+def test_a_window_holds_what_comes_in_a_tenth_of_a_second_between_its_bounds() -> None:
+    size = WindowSize(1000, 8000)
+    rates = [(100.0, 1000), (30_000.0, 3000), (1e6, 8000), (30_000.0, 3000), (100.0, 1000)]
+    now = 50.0
+    for rate, width in rates:
+        for _ in range(100):
+            now += 0.01
+            came = size.came(int(rate * 0.01), now)
+        assert came == pytest.approx(width, rel=0.15)
+        assert 1000 <= came <= 8000
+
+
+def test_a_window_grows_as_soon_as_it_is_seen_to_be_too_small() -> None:
+    size = WindowSize(1000, 8000)
+    widths = [size.came(900, 50.0 + number / 1000) for number in range(12)]
+    assert widths[:2] == [1000, 1000]
+    assert widths == sorted(widths)
+    assert widths[-1] == 8000
+
+
+def test_a_window_is_narrow_again_after_a_pause() -> None:
+    size = WindowSize(1000, 8000)
+    for number in range(20):
+        size.came(900, 50.0 + number / 1000)
+    assert size.came(900, 60.0) == 1000
 
 
 def test_what_was_not_reserved_cannot_be_released() -> None:

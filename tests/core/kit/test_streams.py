@@ -1,3 +1,5 @@
+"""Reading a socket only once there is something, and other streams as they are."""
+
 from __future__ import annotations
 
 import socket

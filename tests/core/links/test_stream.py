@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
 from loopsy_core.errors import BadRequest, Gone, LoopsyError, NotFound, Refused
-from loopsy_core.wire import CHUNK, WINDOW, Item, cost, encode
+from loopsy_core.wire import (
+    CHUNK,
+    WIDE,
+    WINDOW,
+    FilesMoved,
+    Item,
+    PushFiles,
+    cost,
+    encode,
+)
+from loopsy_core.wire.calls import WIDE_CHUNK
 from tests.core.links.links_world import (
     Counting,
     Recorder,
@@ -80,6 +90,42 @@ async def test_far_more_than_a_window_flows_when_it_is_read(autojump_clock: Mock
         call.end()
         await call.answer()
     assert received == much
+
+
+async def test_files_flow_in_larger_pieces_once_they_are_seen_to_be_fast(
+    autojump_clock: MockClock,
+) -> None:
+    much = fill(20 * WIDE)
+    received: list[bytes] = []
+
+    async def read(asked: Asked) -> FilesMoved:
+        while (piece := await asked.receive()) is not None:
+            assert isinstance(piece, bytes)
+            received.append(piece)
+        return FilesMoved(1, len(much))
+
+    async with open_two(read) as (near, _), near.open_call(PushFiles(path=b"there")) as call:
+        await call.send(much)
+        call.end()
+        await call.answer()
+    assert b"".join(received) == much
+    assert {len(piece) for piece in received[8:-1]} == {WIDE_CHUNK}
+
+
+async def test_files_that_come_slowly_leave_no_more_under_way_than_other_calls(
+    autojump_clock: MockClock,
+) -> None:
+    async def read(asked: Asked) -> FilesMoved:
+        while await asked.receive() is not None:  # noqa: ASYNC110 - it is slow, it does not wait
+            await trio.sleep(0.1)
+        return FilesMoved(1, 1)
+
+    async with open_two(read) as (near, _), near.open_call(PushFiles(path=b"there")) as call:
+        for _ in range(50):
+            assert await call.wait_room() <= WINDOW
+            await call.send(bytes(CHUNK))
+        call.end()
+        await call.answer()
 
 
 async def test_nothing_more_comes_after_the_end(autojump_clock: MockClock) -> None:

@@ -16,7 +16,7 @@ from loopsy_core.wire import (
     StartSession,
     WithdrawApproval,
 )
-from tests.world import PATIENCE, Phone, open_phone, open_world
+from tests.world import PATIENCE, Phone, eventually, open_phone, open_world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +72,32 @@ async def test_a_phone_waits_for_the_user_once_and_never_again(tmp_path: Path) -
                 assert (await local.ask(ListPhones())).phones[0].auto_approve
             await world.pair(node, phone)
             assert not node.phones.list()[0].auto_approve, "who pairs anew begins anew"
+
+
+async def test_the_desktop_says_what_is_wanted_and_by_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = tmp_path / "shown"
+    for name in ("notify-send", "osascript"):
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\necho "$@" >{shown}.new\nmv {shown}.new {shown}\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("DISPLAY", ":0")
+    phone = Phone()
+    with trio.fail_after(PATIENCE):
+        async with open_world(tmp_path) as world:
+            node = await world.node()
+            await world.pair(node, phone)
+            async with (
+                open_phone(node.serve_phone, phone.again(node.identity.id)) as client,
+                trio.open_nursery() as nursery,
+            ):
+                nursery.start_soon(client.ask, ASK)
+                await eventually(shown.exists)
+                said = await trio.Path(shown).read_text()
+                assert "May claude ask nothing any more? `loopsy approve` decides." in said
+                assert said.endswith(f"device {phone.id[:8]}, named pixel\n")
+                nursery.cancel_scope.cancel()
 
 
 async def test_a_denied_phone_is_told_so_and_need_not_ask_again_soon(tmp_path: Path) -> None:

@@ -160,6 +160,8 @@ async def test_a_machine_is_trusted_by_its_key_and_forgotten(home: Home, tmp_pat
         removed = await door.ask("DELETE", "/peers/mac")
         assert removed.json == {"success": True, "nodeId": other}
         assert (await door.ask("DELETE", "/peers/mac")).error[:2] == (404, 2001)
+        reply = await door.ask("DELETE", "/peers/mac?peer=")  # which is not for this
+        assert reply.error[:2] == (404, 2001)
 
 
 WRONG = [

@@ -10,7 +10,7 @@ from loopsy_core.capabilities import watchers
 from loopsy_core.client import open_client
 from tests.core.node.http_world import Door, open_door
 from tests.core.node.machines_world import open_machine, pair, reached
-from tests.world import PATIENCE
+from tests.world import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,27 +88,26 @@ async def test_a_task_is_handed_out_taken_and_done(home: Home) -> None:
 
 async def test_a_claim_waits_for_work_and_whoever_hangs_up_takes_none(home: Home) -> None:
     async with open_door(home) as door, open_client(home) as client:
-        with trio.fail_after(PATIENCE):
-            async with trio.open_nursery() as nursery:
-                got: list[Any] = []
+        async with trio.open_nursery() as nursery:
+            got: list[Any] = []
 
-                async def work() -> None:
-                    got.append((await door.ask("POST", "/tasks/claim", {"wait": 60_000})).json)
+            async def work() -> None:
+                got.append((await door.ask("POST", "/tasks/claim", {"wait": 60_000})).json)
 
-                nursery.start_soon(work)
-                await trio.sleep(0.3)  # so that it waits, most likely
-                task = await client.tasks.add("at last")
-            assert got[0]["task"]["id"] == task.id
-            stream = await trio.open_tcp_stream("127.0.0.1", door.port)
-            body = b'{"wait": 60000}'
-            await stream.send_all(door.head("POST", "/tasks/claim", len(body)) + body)
-            await trio.sleep(0.3)
-            await stream.aclose()
-            await trio.sleep(0.3)
-            left = await client.tasks.add("for somebody else")
-            async with client.tasks.claim(wait=5.0) as mine:
-                assert mine is not None
-                assert mine.task.id == left.id
+            nursery.start_soon(work)
+            await door.get("/health")
+            task = await client.tasks.add("at last")
+        assert got[0]["task"]["id"] == task.id
+        stream = await trio.open_tcp_stream("127.0.0.1", door.port)
+        body = b'{"wait": 60000}'
+        await stream.send_all(door.head("POST", "/tasks/claim", len(body)) + body)
+        await door.get("/health")
+        await stream.aclose()
+        await eventually(lambda: '"left"' in home.audit_log.read_text())
+        left = await client.tasks.add("for somebody else")
+        async with client.tasks.claim(wait=5.0) as mine:
+            assert mine is not None
+            assert mine.task.id == left.id
 
 
 async def test_what_changes_is_streamed(home: Home) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +77,19 @@ def test_what_a_program_asks_is_answered_through_the_callback() -> None:
     screen.feed(b"ab\x1b[6n\x1b[c")
     assert replies[0] == b"\x1b[1;3R"
     assert replies[1].startswith(b"\x1b[?62")
+
+
+@pytest.mark.parametrize("colour", [10, 11, 12])
+def test_colours_that_nobody_has_set_are_told_and_are_in_no_picture(colour: int) -> None:
+    replies: list[bytes] = []
+    screen = Screen(80, 24, replies.append)
+    before = screen.picture()
+    screen.feed(b"\x1b]%d;?\x1b\\" % colour)
+    assert re.fullmatch(rb"\x1b\]%d;rgb:\w{4}/\w{4}/\w{4}\x1b\\" % colour, b"".join(replies))
+    screen.feed(b"\x1b]%d;#102030\x07" % colour)
+    assert b"\x1b]%d;rgb:10/20/30" % colour in screen.picture()
+    screen.feed(b"\x1b]%d\x07" % (colour + 100))
+    assert screen.picture() == before
 
 
 def test_no_question_makes_the_screen_repeat_what_a_stranger_wrote() -> None:

@@ -208,14 +208,25 @@ async def test_a_program_that_reads_nothing_holds_up_nobody_else() -> None:
 # Queries of the program.
 
 
-async def test_a_query_is_answered_by_the_host_when_nobody_is_there() -> None:
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        (r"\033[c", b"033   [   ?   6   2"),
+        (r"\033[5n", b"033   [   0   n"),
+        (r"\033]11;?\007", b"033   ]   1   1   ;   r   g   b"),
+    ],
+)
+async def test_a_query_is_answered_by_the_host_when_nobody_is_there(
+    query: str, answer: bytes
+) -> None:
     async with open_stage() as stage:
-        asks = r"stty raw -echo; printf '\033[c'; head -c 5 | od -An -c; printf '\033]2;!\007'; cat"
+        read = f"head -c {len(answer.split())} | od -An -c"
+        asks = rf"stty raw -echo; printf '{query}'; {read}; printf '\033]2;!\007'; cat"
         session = await stage.start("sh", "-c", asks)
         await stage.until(session, lambda now: now.title == "!")
         async with stage.attach(session) as seat:
             assert isinstance(seat.first, Drawing)
-            assert b"033   [   ?   6   2" in seat.first.vt
+            assert answer in seat.first.vt
 
 
 async def answers_to_a_query(*viewers: dict[str, bool]) -> bytes:

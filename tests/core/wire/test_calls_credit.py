@@ -7,8 +7,10 @@ import pytest
 from loopsy_core.errors import LoopsyError
 from loopsy_core.wire import (
     CHUNK,
+    WIDE,
     WINDOW,
     Answer,
+    Ask,
     Calls,
     Credit,
     Data,
@@ -18,8 +20,11 @@ from loopsy_core.wire import (
     cost,
     encode,
 )
+from loopsy_core.wire.calls import WIDE_CALLS, WIDE_CHUNK
 from loopsy_core.wire.messages import decode_message
-from tests.play import HELLO, Play, asked, asker
+from tests.play import HELLO, NOTHING, Play, asked, asker
+
+WIDE_PIECE = bytes(WIDE_CHUNK)
 
 # Credit.
 
@@ -100,6 +105,54 @@ def test_nothing_is_given_for_a_call_that_is_over() -> None:
     assert not play.calls.consumed(1, 200_000)
     assert not play.calls.grant(1, 2 * WINDOW)
     play.says(Answer(1, Raw(HELLO)))
+
+
+@pytest.mark.parametrize("op", sorted(WIDE_CALLS))
+def test_the_window_of_a_call_that_moves_files_can_be_widened(op: str) -> None:
+    sender, receiver = Play(Calls(opener=True)), Play(Calls(opener=False))
+    call = sender.calls.ask(op, bytes(NOTHING))
+    assert sender.calls.widest(call) == WIDE
+    sender.calls.send_data(call, bytes(sender.calls.allowance(call)))
+    receiver.hears(*sender.said())
+    assert receiver.calls.consumed(call, WINDOW, WIDE)
+    sender.hears(*receiver.said())
+    for _ in range(3):
+        assert sender.calls.piece(call) == WIDE_CHUNK
+        sender.calls.send_data(call, WIDE_PIECE)
+    assert sender.calls.piece(call) == -cost(b"")
+    receiver.hears(*sender.said())
+    assert receiver.calls.consumed(call, cost(WIDE_PIECE), WIDE), "a third of it was consumed"
+    receiver.says(Credit(call, WINDOW + cost(WIDE_PIECE) + WIDE))
+
+
+def test_a_window_that_becomes_narrow_again_takes_no_credit_back() -> None:
+    play = Play(Calls(opener=False))
+    play.hears(Ask(1, "files.push", NOTHING), Data(1, bytes(WINDOW - cost(b""))))
+    assert play.calls.consumed(1, WINDOW, WIDE)
+    play.says(Credit(1, WINDOW + WIDE))
+    play.hears(*(Data(1, WIDE_PIECE) for _ in range(3)))
+    assert not play.calls.consumed(1, 2 * cost(WIDE_PIECE))
+    assert play.calls.consumed(1, cost(WIDE_PIECE))
+    play.says(Credit(1, WINDOW + WIDE + WINDOW))
+
+
+def test_pieces_of_a_file_fill_whole_records_as_far_as_there_is_credit() -> None:
+    play = Play(Calls(opener=True))
+    call = play.calls.ask("files.push", bytes(NOTHING))
+    sizes = []
+    while (size := play.calls.piece(call)) > 0:
+        sizes.append(size)
+        play.calls.send_data(call, bytes(size))
+    assert sizes == [WIDE_CHUNK, WINDOW - cost(WIDE_PIECE) - cost(b"")]
+    play.said()
+    play.hears(Credit(call, WINDOW + 2 * CHUNK + 1000))
+    assert play.calls.piece(call) == 2 * CHUNK
+
+
+def test_other_calls_send_pieces_of_one_record() -> None:
+    play, call = asker()
+    assert play.calls.widest(call) == WINDOW
+    assert play.calls.piece(call) == CHUNK
 
 
 def test_a_call_that_never_was_has_no_credit() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loopsy_core.errors import ProtocolViolation
 from loopsy_core.wire import (
     CHUNK,
+    WIDE,
     WINDOW,
     Answer,
     Ask,
@@ -172,6 +173,17 @@ def test_credit_for_a_call_not_yet_written_is_refused() -> None:
     play = Play(Calls(opener=True))
     play.calls.ask("a", b"\x80")
     play.refuses(Credit(1, 2 * WINDOW), "credit")
+
+
+def test_credit_for_files_may_go_further_and_not_without_end() -> None:
+    for total, taken in ((WIDE, True), (WIDE + 1, False)):
+        play = Play(Calls(opener=True))
+        play.calls.ask("files.pull", b"\x80")
+        play.said()
+        if taken:
+            assert play.hears(Credit(1, total)) == [Credit(1, total)]
+        else:
+            play.refuses(Credit(1, total), "credit")
 
 
 # Greed.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import cycle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loopsy_core.errors import ProtocolViolation
-from loopsy_core.wire import MAX_MESSAGE, FrameDecoder, encode_frames
+from loopsy_core.wire import MAX_MESSAGE, FrameDecoder, encode_frames, frame_parts
+from loopsy_core.wire.frames import LEAST, READ_AHEAD
 from tests.play import bounded, pieces
+from tests.vectors.write import fill
 
 sizes = st.lists(st.integers(1, 300), min_size=1, max_size=20)
 some_messages = st.lists(st.binary(min_size=1, max_size=300), max_size=10)
@@ -56,6 +59,47 @@ def test_a_decoder_that_was_fed_nothing_waits_for_nothing() -> None:
     decoder = FrameDecoder()
     assert decoder.feed(b"") == []
     assert not decoder.waiting
+
+
+@bounded(30)
+@given(
+    st.lists(st.integers(1, 9000) | st.sampled_from([READ_AHEAD, MAX_MESSAGE]), max_size=5),
+    st.lists(st.integers(1000, 2 * READ_AHEAD), min_size=1, max_size=8),
+)
+def test_bytes_may_be_read_right_into_the_decoder(sizes: list[int], reads: list[int]) -> None:
+    messages = [fill(size) for size in sizes]
+    stream = memoryview(encode_frames(messages))
+    decoder = FrameDecoder()
+    heard: list[bytes] = []
+    for most in cycle(reads):
+        if not stream:
+            break
+        space = decoder.space()
+        count = min(len(space), most, len(stream))
+        space[:count] = stream[:count]
+        stream = stream[count:]
+        heard += map(bytes, decoder.came(count))
+    assert heard == messages
+    assert not decoder.waiting
+
+
+def test_there_is_little_room_where_little_comes_and_more_where_much_does() -> None:
+    decoder = FrameDecoder()
+
+    def read(most: int) -> int:
+        """Read what there is room for of small messages; return how much room there was."""
+        space = decoder.space()
+        count = min(len(space), most)
+        space[:count] = encode_frames([b"four"]) * (count // 8)
+        decoder.came(count)
+        return len(space)
+
+    assert read(8) == LEAST
+    rooms = [read(1 << 20) for _ in range(5)]
+    assert max(rooms) < READ_AHEAD + LEAST
+    assert rooms[-1] > READ_AHEAD // 2
+    read(8)
+    assert read(8) == LEAST
 
 
 def test_the_largest_message_passes() -> None:
@@ -109,3 +153,11 @@ def test_what_was_fed_may_change_afterwards() -> None:
     buffer[:] = bytes(len(buffer))
     assert message == b"hello"
     assert decoder.feed(b"\0\1x") == [b"x"]
+
+
+@pytest.mark.parametrize("sizes", [[], [1], [1, 2] * 2000, [32_768], [5, 260_000], [70_000] * 3])
+def test_frames_in_parts_are_the_same_bytes_and_not_many_parts(sizes: list[int]) -> None:
+    messages = [fill(size) for size in sizes]
+    parts = frame_parts(messages)
+    assert b"".join(parts) == encode_frames(messages)
+    assert len(parts) <= 64

@@ -26,9 +26,10 @@ from loopsy_core.wire import (
     decode_event,
     encode,
 )
-from loopsy_core.wire.messages import decode_message
+from loopsy_core.wire.messages import decode_message, encode_data
 from tests.core.wire.values import documents, values
 from tests.play import NOTHING, bounded
+from tests.vectors.write import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,23 @@ if TYPE_CHECKING:
 @given(values(Message))
 def test_a_message_survives_the_way(message: Message) -> None:
     assert decode_message(encode(message)) == message
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 65_535, 65_536, 260_000])
+@pytest.mark.parametrize("call_id", [1, 127, 128, 65_536, 2**31 - 1])
+def test_data_is_encoded_alike_however_much_it_is(call_id: int, size: int) -> None:
+    data = fill(size)
+    assert encode_data(call_id, data) == encode(Data(call_id, data))
+    assert encode_data(call_id, memoryview(data)) == encode(Data(call_id, data))
+
+
+@bounded(300)
+@given(values(Message))
+def test_a_message_does_not_change_with_the_buffer_that_it_was_read_from(message: Message) -> None:
+    buffer = bytearray(encode(message))
+    read = decode_message(memoryview(buffer))
+    buffer[:] = bytes(len(buffer))
+    assert encode(read) == encode(message)
 
 
 @bounded(100)

@@ -23,6 +23,7 @@ from loopsy_core.wire import (
     MAX_MESSAGE,
     OPERATIONS,
     SECRET_BYTES,
+    WIDE,
     WINDOW,
     ApprovalRequest,
     AttachedItem,
@@ -46,7 +47,7 @@ from loopsy_core.wire import (
     ViewerItem,
     cost,
 )
-from loopsy_core.wire.calls import MAX_OPEN
+from loopsy_core.wire.calls import MAX_OPEN, WIDE_CHUNK
 from loopsy_core.wire.greeting import MAX_NAME, OFFER_ID, PROLOGUE, Knock
 from loopsy_core.wire.noise import KEY
 from loopsy_core.wire.sealed import MAX_RECORD, PADDED_UP_TO, REKEY_EVERY
@@ -269,6 +270,9 @@ def test_every_fault_code_stands_in_the_document() -> None:
         ("Calls", r"consumed\s+([\d ]+) since the last Credit", WINDOW // 4),
         ("Calls", r"the length of its bytes plus (\d+)", cost(b"")),
         ("Calls", r"should be at most ([\d ]+) bytes", CHUNK),
+        ("Calls", r"widen that window to at most ([\d ]+),", WIDE),
+        ("Calls", r"sent \+ ([\d ]+) is the limit", WIDE),
+        ("Calls", r"in those two calls\s+at most ([\d ]+),", WIDE_CHUNK),
         ("Calls", r"may have (\d+) calls open", MAX_OPEN),
         ("Operations", r"1 to (\d+) rows", MAX_CELLS),
         ("Operations", r"then Faults\s+`misconfigured`. It is (\d+) now", HostHello.protocol),
