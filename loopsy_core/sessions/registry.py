@@ -176,6 +176,8 @@ class Sessions:
                 return True
             kept = False
             async with session.writing:
+                if session.id not in self._sessions:
+                    return True  # removed while it was drawn; whoever did so may be told already
                 try:
                     kept = await trio.to_thread.run_sync(self._records.write, record)
                 finally:

@@ -21,6 +21,7 @@ from loopsy_core.sessions import registry
 from loopsy_core.sessions.emulator import open_emulator_process
 from loopsy_core.sessions.output import Place
 from loopsy_core.sessions.records import Head, Record, Records
+from loopsy_core.sessions.session import Session
 from loopsy_core.wire import (
     Ended,
     RemoveSession,
@@ -200,6 +201,37 @@ async def test_who_has_a_session_removed_finds_nothing_of_it_on_disk_afterwards(
         await eventually(lambda: not stage.sessions.list().sessions)
         await trio.testing.wait_all_tasks_blocked(0.01)
         written.set()
+
+
+async def test_a_session_that_is_removed_while_it_is_drawn_is_not_written_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "sessions"
+    drawn, removed = trio.Event(), trio.Event()
+    written: list[str] = []
+    draw = Session.record
+
+    async def draw_slowly(session: Session) -> Record:
+        record = await draw(session)
+        drawn.set()
+        await removed.wait()
+        return record
+
+    class Noting(Records):
+        def write(self, record: Record) -> bool:
+            written.append(record.head.info.id)
+            return super().write(record)
+
+    monkeypatch.setattr(Session, "record", draw_slowly)
+    monkeypatch.setattr(registry, "Records", Noting)
+    async with open_stage(folder=folder) as stage:
+        session = await stage.start("true")
+        await stage.until(session, lambda now: not now.alive)
+        await drawn.wait()
+        await stage.client.ask(RemoveSession(session=session.id))
+        removed.set()
+    assert not written
+    assert not Records(folder).any()
 
 
 async def test_an_ended_session_needs_no_emulator_until_somebody_looks(tmp_path: Path) -> None:
