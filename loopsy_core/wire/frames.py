@@ -14,7 +14,7 @@ from loopsy_core.errors import ProtocolViolation
 from .codec import MAX_MESSAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["FrameDecoder", "encode_frames", "frame_parts"]
 
@@ -34,9 +34,11 @@ def encode_frames(messages: Iterable[bytes]) -> bytes:
     return b"".join(_parts(messages))
 
 
-def frame_parts(messages: Iterable[bytes]) -> list[bytes]:
+def frame_parts(messages: Sequence[bytes]) -> list[bytes]:
     """Return the same in parts, few of them, where it is too much to be copied once more."""
     parts = _parts(messages)
+    if len(messages) == 1 and len(messages[0]) < WORTH_GATHERING:  # a keystroke, say
+        return [parts[0] + parts[1]]
     if len(parts) > MOST_PARTS or sum(map(len, parts)) < WORTH_GATHERING:
         return [b"".join(parts)]
     return parts
@@ -73,6 +75,9 @@ class FrameDecoder:
 
     def space(self) -> memoryview:
         """Return where the next bytes belong; what `came` has given is overwritten from here on."""
+        if self._begin == self._end < LEAST == len(self._buffer):  # small messages, one at a time
+            self._begin = self._end = 0
+            return self._buffer
         kept = self._buffer[self._begin : self._end]
         size = self._wanted(len(kept))
         if size != len(self._buffer):

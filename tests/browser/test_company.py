@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+NARROW = 60
+"""Columns that no phone has."""
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Generator[Path]:
@@ -34,14 +37,17 @@ def test_two_phones_see_each_other_and_hand_the_size_over(home: Path, tmp_path: 
             small.pair(running.pair_url, running.code)
             small.open_shell("shared")
             expect(small.page.get_by_test_id("claim")).to_have_count(0)
-            width = columns(small)
             with phone(browser, tmp_path, DESKTOP) as large:
                 large.pair(offer["pair_url"], offer["code"])
                 large.page.get_by_test_id("session-row").first.click()
                 expect(large.page.get_by_test_id("viewers")).to_have_text("2 viewers")
                 expect(small.page.get_by_test_id("status")).to_contain_text("joined")
                 small.picture("phone-joined")
-                large.wait_for(lambda _: columns(large) == width, "the owner's size")
+                # Not before: the page may still be finding out how much fits.
+                large.wait_for(
+                    lambda _: columns(large) == columns(small) < NARROW, "the owner's size"
+                )
+                width = columns(small)
                 large.picture("desktop-letterboxed")
 
                 large.page.get_by_test_id("claim").click()
