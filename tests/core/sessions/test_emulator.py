@@ -228,7 +228,7 @@ async def test_pictures_are_exact_at_their_place_while_output_floods() -> None:
 
 @pytest.fixture
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reach, "STUCK", 1.5)
+    monkeypatch.setattr(reach, "STUCK", 3.0)  # a busy machine is no stuck emulator
     monkeypatch.setattr(reach, "LOOK_EVERY", 0.1)
 
 
@@ -267,7 +267,7 @@ async def test_who_types_and_is_behind_does_not_wait_for_an_emulator_that_is_stu
 
 @pytest.mark.usefixtures("little_patience")
 async def test_output_that_the_emulator_never_gets_through_costs_one_session_its_screen() -> None:
-    async with open_stage(start_emulator=fragile_process) as stage:
+    async with open_stage(2 * PATIENCE, fragile_process) as stage:
         bad = await stage.shell(f"{shell_printf(HANG)}; printf over; cat")
         good = await stage.shell("printf well; cat")
         async with stage.attach(bad) as hurt, stage.attach(good) as unhurt:
