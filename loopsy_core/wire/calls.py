@@ -36,6 +36,8 @@ WINDOW: Final = 262_144
 """Bytes that may be under way in one direction of one call."""
 CREDIT_AFTER: Final = 4
 """Which part of its window has to be consumed before the other side is told to send more."""
+WIDE_CREDIT_AFTER: Final = 2
+"""The same of a wider window: each Credit costs a turn of every process that it passes."""
 PIECE_COST: Final = 16
 """What a Data or Item costs beside its bytes, so that a million empty ones are not free."""
 CHUNK: Final = 65_000
@@ -211,15 +213,16 @@ class Calls:
     def consumed(self, call_id: int, amount: int, window: int = WINDOW) -> bool:
         """Note that we are done with pieces that cost `amount`; return if there is news to write.
 
-        Credit goes out when a quarter of a window has been consumed: often enough that the sender
-        never stands still and knows how fast we are, seldom enough to cost nothing. From then on
-        `window` may be under way, which is at most as much as `widest` says.
+        Credit goes out when a quarter of a window has been consumed (half of a wide one): often
+        enough that the sender never stands still and knows how fast we are, seldom enough to cost
+        nothing. From then on `window` may be under way, at most as much as `widest` says.
         """
         call = self._calls.get(call_id)
         if call is None or call.over:
             return False
         call.consumed += amount
-        if call.consumed + window - call.granted >= window // CREDIT_AFTER:
+        part = CREDIT_AFTER if window == WINDOW else WIDE_CREDIT_AFTER
+        if call.consumed + window - call.granted >= window // part:
             return self.grant(call_id, call.consumed + window)
         return False
 
