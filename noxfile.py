@@ -125,10 +125,10 @@ def bench(session: nox.Session) -> None:
 
 
 def at_once(session: nox.Session) -> list[str]:
-    """Return what has pytest run tests side by side; two a processor, for half of them wait."""
+    """Return what has pytest run tests side by side: one a processor, as some are timed."""
     if any(word.startswith(("-n", "--numprocesses", "--pdb")) for word in session.posargs):
         return []
-    return ["--numprocesses", str(2 * (os.cpu_count() or 1)), "--dist", "worksteal"]
+    return ["--numprocesses", str(os.cpu_count() or 1), "--dist", "worksteal"]
 
 
 def install(session: nox.Session, group: str, *more: str) -> None:
