@@ -76,23 +76,26 @@ async def running_node(home: Home, *, lan: bool = False) -> AsyncGenerator[Clien
             finally:
                 os.kill(pid, signal.SIGTERM)
                 await trio.to_thread.run_sync(os.waitpid, pid, 0)
+                await _end_host(home)  # not before: the node would start another for what is kept
 
 
 async def _end_sessions(home: Home) -> None:
-    try:
+    with suppress(Gone):
         async with open_host_client(home) as host:
             for session in await host.sessions():
                 if session.alive:
                     await host.end_session(session.id)
-    except Gone:
-        return
-    host_pid = int(home.host_lock.read_text(encoding="ascii"))
-    os.kill(host_pid, signal.SIGTERM)
+
+
+async def _end_host(home: Home) -> None:
+    """End the host of `home` if there is one, and wait for that: it writes there to the last."""
     with trio.fail_after(HOST_ENDS):
-        while True:  # it writes to its home to the last
+        while True:
             with suppress(Busy), lock_file(home.host_lock):
                 return
-            await trio.sleep(0.01)
+            with suppress(ProcessLookupError, ValueError):  # it has ended, or has just begun
+                os.kill(int(home.host_lock.read_text(encoding="ascii")), signal.SIGTERM)
+            await trio.sleep(0.02)
 
 
 @contextmanager
