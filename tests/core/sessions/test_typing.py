@@ -16,6 +16,7 @@ from loopsy_core.sessions.audience import MAX_REMEMBERED_VIEWERS
 from loopsy_core.sessions.viewer import TELL_TYPED_EVERY
 from loopsy_core.wire import Resumed, Typed
 from tests.core.sessions.stage import PROMPT, Drawing, Seat, Stage, open_stage
+from tests.world import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,8 +260,12 @@ async def test_an_answer_that_comes_late_is_passed_on_and_takes_no_size() -> Non
             stage.attach(session, answers=True, cols=90) as first,
             stage.attach(session, answers=True, cols=70) as second,
         ):
+            # They have connections of their own, and what they type may change places.
+            audience = stage.sessions.find(session.id).audience
             await first.go()
+            await eventually(lambda: audience.typed(first.viewer) == 1)
             await second.type(b"x")
+            await eventually(lambda: audience.typed(second.viewer) == 1)
             await first.type(b"\x1b[?62;22c")
             await first.until(b"x 033   [   ?   6   2   ;   2   2   c")
             assert stage.info(session).cols == 70
