@@ -14,7 +14,7 @@ from loopsy_core.wire import Event, Hello, ListJobs, ListPeers
 
 from .camel import in_ms, shown, twin
 from .route import Call, NoBody, NoQuery, Route
-from .streaming import EVENTS, event_stream
+from .streaming import EVENTS, Shown, event_stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -143,20 +143,7 @@ async def events(call: Call[NoBody, NoQuery]) -> Stream:
 async def _watch(call: Call[NoBody, NoQuery]) -> AsyncGenerator[AsyncIterator[object]]:
     async with call.here.watch_events() as found:
         await call.here.ask(Hello())  # answered later than the watch began: nothing is missed
-        yield _Shown(found)
-
-
-class _Shown:
-    """Shows each event as this API does. No generator, which would end when it is cancelled."""
-
-    def __init__(self, events: AsyncIterator[Event]) -> None:
-        self._events = events
-
-    def __aiter__(self) -> _Shown:
-        return self
-
-    async def __anext__(self) -> object:
-        return shown(await anext(self._events))
+        yield Shown(found, shown)
 
 
 CAPABILITIES: Final = ("execute", "transfer", "context", "messages", "tasks", "sessions")

@@ -14,7 +14,7 @@ from loopsy_core.wire.operations.context import MAX_KEY, MAX_VALUE, Prefix, Revi
 
 from .camel import in_ms, shown, twin
 from .route import JSON, Call, NoBody, OnPeer, Route
-from .streaming import EVENTS, event_stream, json_list, stream
+from .streaming import EVENTS, Shown, event_stream, json_list, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -124,23 +124,13 @@ async def _read(call: Call[NoBody, WhichKeys]) -> AsyncGenerator[Entry]:
 @asynccontextmanager
 async def _watch(call: Call[NoBody, WhichKeys]) -> AsyncGenerator[AsyncIterator[object]]:
     async with call.client.context.watch(call.query.prefix) as changes:
-        yield _Shown(changes)
+        yield Shown(changes, _shown)
 
 
-class _Shown:
-    """Shows changes as this API does. No generator, which would end when it is cancelled."""
-
-    def __init__(self, changes: AsyncIterator[ContextChange]) -> None:
-        self._changes = changes
-
-    def __aiter__(self) -> _Shown:
-        return self
-
-    async def __anext__(self) -> object:
-        change = await anext(self._changes)
-        if not isinstance(change, ContextEntry):
-            return shown(change)
-        return EntrySet(*msgspec.structs.astuple(_entry(change)))
+def _shown(change: ContextChange) -> msgspec.Struct:
+    if not isinstance(change, ContextEntry):
+        return shown(change)
+    return EntrySet(*msgspec.structs.astuple(_entry(change)))
 
 
 def _entry(entry: ContextEntry) -> Entry:

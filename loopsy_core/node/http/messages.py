@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from loopsy_core.errors import LoopsyError, NotFound
 from loopsy_core.wire import Hello, MessageType, Sent, decode_message_envelope
 from loopsy_core.wire.operation import Reference
-from loopsy_core.wire.operations.messages import MAX_BODY, MessageId, MessageTtl
+from loopsy_core.wire.operations.messages import Body, MessageId, MessageTtl
 
 from .camel import shown, twin
 from .problems import NoSuchPeer
 from .route import JSON, Call, NoBody, NoQuery, Route
-from .streaming import EVENTS, event_stream, json_list, stream
+from .streaming import EVENTS, Shown, event_stream, json_list, stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from loopsy_core.client import Inbox
     from loopsy_core.wire import MessageEnvelope
 
     from .route import Stream
@@ -30,7 +29,6 @@ __all__ = ["ROUTES"]
 HOUR: Final = 3600.0
 OUTBOX: Final = "outbox:"
 
-Text = Annotated[str, msgspec.Meta(max_length=MAX_BODY)]
 SentMessage = twin(Sent)
 
 
@@ -38,7 +36,7 @@ class NewMessage(msgspec.Struct, frozen=True, rename="camel"):
     """A message to a machine, which may be this one; `ttl` is in seconds."""
 
     to: Reference
-    body: Text
+    body: Body
     type: MessageType = "chat"
     reply_to: MessageId | None = None
     """The id of the message that it answers."""
@@ -49,7 +47,7 @@ class NewMessage(msgspec.Struct, frozen=True, rename="camel"):
 class ToAll(msgspec.Struct, frozen=True):
     """A message to every paired machine; `ttl` is in seconds."""
 
-    body: Text
+    body: Body
     ttl: MessageTtl = HOUR
 
 
@@ -154,20 +152,7 @@ async def _read(call: Call[NoBody, NoQuery], prefix: str) -> AsyncGenerator[Mess
 @asynccontextmanager
 async def _watch(call: Call[NoBody, NoQuery]) -> AsyncGenerator[AsyncIterator[object]]:
     async with call.here.messages.watch() as found:
-        yield _Shown(found)
-
-
-class _Shown:
-    """Shows messages as this API does. No generator, which would end when it is cancelled."""
-
-    def __init__(self, found: Inbox) -> None:
-        self._found = found
-
-    def __aiter__(self) -> _Shown:
-        return self
-
-    async def __anext__(self) -> object:
-        return _message(await anext(self._found))
+        yield Shown(found, _message)
 
 
 def _message(envelope: MessageEnvelope) -> Message:

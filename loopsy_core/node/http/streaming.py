@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 import trio
@@ -14,12 +14,14 @@ from .problems import code_of
 from .route import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from .problems import Family
 
-__all__ = ["EVENTS", "StreamFailed", "event_stream", "json_list", "stream"]
+__all__ = ["EVENTS", "Shown", "StreamFailed", "event_stream", "json_list", "stream"]
+
+T = TypeVar("T")
 
 EVENTS: Final = "text/event-stream"
 QUIET: Final = 15.0
@@ -34,6 +36,21 @@ class StreamFailed(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
     data: str
     """What happened."""
     code: int
+
+
+class Shown(Generic[T]):
+    """What an iterator says, as this API shows it. No generator, for cancelling would end that."""
+
+    def __init__(self, said: AsyncIterator[T], show: Callable[[T], object]) -> None:
+        """Have `show` make of each what is to be shown."""
+        self._said = said
+        self._show = show
+
+    def __aiter__(self) -> Shown[T]:
+        return self
+
+    async def __anext__(self) -> object:
+        return self._show(await anext(self._said))
 
 
 async def event_stream(

@@ -15,7 +15,7 @@ from loopsy_core.wire import (
     Task,
     TaskState,
 )
-from loopsy_core.wire.operations.tasks import MAX_TASK_BODY, Attempt, Kind, TaskId, Worker
+from loopsy_core.wire.operations.tasks import Attempt, Body, Kind, TaskId, Worker
 
 from .camel import shown, twin
 from .route import Call, NoBody, OnPeer, Route
@@ -34,14 +34,13 @@ MOST_PROGRESS: Final = 4096
 
 Lease: TypeAlias = Annotated[int, msgspec.Meta(ge=1000, le=DAY)]
 """Milliseconds."""
-Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_TASK_BODY)]
 ATask = twin(Task)
 
 
 class NewTask(msgspec.Struct, frozen=True, rename="camel"):
     """Work for whoever takes it first."""
 
-    body: Text
+    body: Body
     """What is to be done."""
     kind: Kind = ""
     """What sort of work it is; workers may choose by it."""
@@ -82,7 +81,7 @@ class Done(msgspec.Struct, frozen=True):
 
     id: TaskId
     attempt: Attempt
-    result: Text = ""
+    result: Body = ""
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -90,7 +89,7 @@ class Failed(msgspec.Struct, frozen=True):
 
     id: TaskId
     attempt: Attempt
-    error: Text = ""
+    error: Body = ""
     again: bool = True
     """Whether another attempt makes sense."""
 
