@@ -172,21 +172,23 @@ def main(root: Path) -> None:
 
 async def _main(home: Home) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_wait_signal, nursery.cancel_scope)
-        async with trio.open_nursery() as serving:
-            await serving.start(serve_host, home)
-            _log.info("ready")
-            with suppress(BrokenPipeError):  # whoever started us has given up
-                os.write(1, READY)
-            # Nobody reads on: what anybody prints from here on belongs into the log.
-            os.dup2(2, 1)
-        _log.info("leaving: nothing runs here")
+        with trio.CancelScope() as scope:
+            nursery.start_soon(_leave_on_signal, scope)
+            async with trio.open_nursery() as serving:
+                await serving.start(serve_host, home)
+                _log.info("ready")
+                with suppress(BrokenPipeError):  # whoever started us has given up
+                    os.write(1, READY)
+                # Nobody reads on: what anybody prints from here on belongs into the log.
+                os.dup2(2, 1)
+            _log.info("leaving: nothing runs here")
         nursery.cancel_scope.cancel()
 
 
-async def _wait_signal(scope: trio.CancelScope) -> None:
+async def _leave_on_signal(scope: trio.CancelScope) -> None:
+    """Cancel `scope`. Signals are heeded to the end: a second one costs nothing being written."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
-            _log.info("leaving: %s", signal.Signals(number).name)
+            if not scope.cancel_called:
+                _log.info("leaving: %s", signal.Signals(number).name)
             scope.cancel()
-            return

@@ -169,22 +169,22 @@ class Sessions:
         async with self._recording:  # one after the other: an older one must not come later
             if self._records is None or not session.unrecorded or session.id not in self._sessions:
                 return True
+            kept = False
+            session.unrecorded = False  # until it prints something else
             try:
                 record = await session.record()
+                async with session.writing:
+                    if session.id not in self._sessions:
+                        return True  # removed while it was drawn; its remover may be told already
+                    kept = await trio.to_thread.run_sync(self._records.write, record)
+                    if session.id not in self._sessions:
+                        self._records.remove(session.id)
             except LoopsyError:
                 self._printed()  # there is no emulator for now
                 return True
-            kept = False
-            async with session.writing:
-                if session.id not in self._sessions:
-                    return True  # removed while it was drawn; whoever did so may be told already
-                try:
-                    kept = await trio.to_thread.run_sync(self._records.write, record)
-                finally:
-                    if not kept:
-                        session.unrecorded = True  # cancelled, it may not have begun
-                if session.id not in self._sessions:
-                    self._records.remove(session.id)
+            finally:
+                if not kept:  # cancelled, it may not have begun
+                    session.unrecorded = True
             if kept:
                 session.recorded(record)
             else:

@@ -140,12 +140,7 @@ class Session:
 
     async def record(self) -> Record:
         """Return what is to be kept of it; raises like `FarScreen.picture`."""
-        self.unrecorded = False
-        try:
-            drawing = await self.screen.picture(self.output.end)
-        except BaseException:
-            self.unrecorded = True
-            raise
+        drawing = await self.screen.picture(self.output.end)
         assert drawing is not None
         return Record(self.head(drawing), drawing.picture)
 
