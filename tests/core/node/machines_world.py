@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,8 @@ discovery: {{enabled: false}}
 rateLimits: {{execute: 100000, transfer: 100000, context: 100000}}
 """
 
+_log = logging.getLogger(__name__)
+
 
 class Machine:
     """A running node, and a program of its user."""
@@ -61,11 +64,16 @@ class Machine:
 
     async def peer(self, holds: Callable[[PeerInfo], bool]) -> PeerInfo:
         """Wait until the only peer is as wanted."""
-        while True:
-            peers = await self.peers()
-            if len(peers) == 1 and holds(peers[0]):
-                return peers[0]
-            await trio.sleep(0.02)
+        peers: list[PeerInfo] = []
+        try:
+            while True:
+                peers = await self.peers()
+                if len(peers) == 1 and holds(peers[0]):
+                    return peers[0]
+                await trio.sleep(0.02)
+        except trio.Cancelled:
+            _log.warning("waited in vain; by now there is %s", peers)
+            raise
 
 
 def home_of(root: Path, name: str) -> Home:
