@@ -42,8 +42,11 @@ EPOCH: Final = 1.8e9
 class Calendar:
     """Stands for the module `time`: it goes with trio's clock, and so jumps with it."""
 
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
     def time(self) -> float:
-        return EPOCH + trio.current_time()
+        return EPOCH + trio.current_time() + self.ahead
 
 
 class Recorded(Broadcast[Event]):
@@ -61,7 +64,8 @@ class Recorded(Broadcast[Event]):
 class Porch:
     """The door of a node; whoever is let in is answered with who it is, whatever it asks."""
 
-    def __init__(self, database: InlineDatabase) -> None:
+    def __init__(self, database: InlineDatabase, calendar: Calendar) -> None:
+        self.calendar = calendar
         key = X25519PrivateKey.generate()
         public = key.public_key().public_bytes_raw()
         self.identity = Identity(key.private_bytes_raw(), public, "kai")
@@ -103,10 +107,11 @@ def open_porch() -> Generator[Porch]:
     """Open a door whose calendar goes with trio's clock."""
     database = InlineDatabase(MIGRATIONS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phones_file, "time", Calendar())
-        patch.setattr(door_file, "time", Calendar())
+        calendar = Calendar()
+        patch.setattr(phones_file, "time", calendar)
+        patch.setattr(door_file, "time", calendar)
         try:
-            yield Porch(database)
+            yield Porch(database, calendar)
         finally:
             database.close()
 

@@ -10,7 +10,6 @@ from trio.testing import wait_all_tasks_blocked
 
 from loopsy_core.errors import Gone, LoopsyError, NotFound, Refused
 from loopsy_core.links import receive_one
-from loopsy_core.node import door as door_file
 from loopsy_core.wire import (
     PRESETS,
     Hello,
@@ -22,7 +21,6 @@ from loopsy_core.wire import (
 )
 from tests.core.node.phones_world import (
     EPOCH,
-    Calendar,
     Porch,
     a_call,
     at_the_door,
@@ -131,7 +129,7 @@ async def test_a_pairing_that_expires_cuts_its_live_connection(
 
 
 async def test_a_clock_that_is_set_ahead_ends_a_pairing_within_a_minute(
-    autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: trio.abc.Clock,
 ) -> None:
     """As after the sleep of a machine, during which no timer of ours runs."""
     with open_porch() as porch:
@@ -139,9 +137,7 @@ async def test_a_clock_that_is_set_ahead_ends_a_pairing_within_a_minute(
         async with trio.open_nursery() as nursery:
             with at_the_door(nursery, porch.serve) as near:
                 await talk(near, phone, porch)
-                ahead = Calendar()
-                monkeypatch.setattr(ahead, "time", lambda: EPOCH + 7200 + trio.current_time())
-                monkeypatch.setattr(door_file, "time", ahead)
+                porch.calendar.ahead = 7200.0
                 with trio.fail_after(60):
                     await last_word(near)
 
