@@ -28,6 +28,8 @@ ENDS: Final = 20
 """How often the node ends: killed, by SIGTERM, and as `loopsy stop` does it, in turn."""
 BETWEEN_ENDS: Final = 10_000
 """Bytes that come back before the node ends again."""
+AHEAD: Final = 30_000
+"""Bytes that are typed before they come back: who types and is further behind gets a picture."""
 
 
 async def end(pid: int, home: Home, number: int) -> None:
@@ -59,6 +61,8 @@ class Both:
                 self._number += 1
                 self.typed += line
                 await attached.type(line)
+                while len(self.typed) - len(self.shown) > AHEAD:  # noqa: ASYNC110 - no event tells
+                    await trio.sleep(0.001)
         except LoopsyError:
             return  # the connection is gone, or the node takes no more
 
