@@ -13,27 +13,28 @@ import re
 import secrets
 import stat
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from loopsy_core.errors import Busy, LoopsyError, Refused
+from loopsy_core.errors import BadRequest, Busy, LoopsyError, Refused
 from loopsy_core.wire.transfer import ReceivingFile
 
+from .direct import WORTH_IT, DirectWriter
 from .faults import explained
 from .folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
+
+    from loopsy_core.wire.transfer import FileEnds
 
 __all__ = ["Part", "private_name", "remove_old_parts"]
 
 FORGOTTEN: Final = 86_400.0
 """Seconds after which a part that nobody goes on with is removed."""
 MOST_NAME: Final = 255
-_WRITEBACK: Final = 16 << 20
-"""Bytes after which the disk is told to begin, so that there is little to wait for at the end."""
 _PART: Final = re.compile(rb"\..+\.loopsy-[0-9a-f]{16}\.part", re.DOTALL)
 
 
@@ -60,7 +61,7 @@ class Part:
     receiving: ReceivingFile
     there: int = 0
     """Bytes that were there at first."""
-    _unsynced: int = 0
+    _direct: DirectWriter | None = None
 
     @classmethod
     def fresh(cls, folder: Folder, name: bytes, size: int, mode: int, mtime: int) -> Part:
@@ -149,27 +150,48 @@ class Part:
         with explained(self.shown):
             os.ftruncate(self.descriptor, offset)
             os.lseek(self.descriptor, offset, os.SEEK_SET)
+        if self.size - offset >= WORTH_IT:
+            self._direct = DirectWriter(self.descriptor, offset)
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append some pieces. Where the disk does not take them, nothing of the file is kept."""
         for piece in pieces:
             self.receiving.take(piece)
-        with explained(self.shown):
+        with self._kept_if_written():
+            if self._direct is not None:
+                self._direct.write(pieces)
+                return
             views = [memoryview(piece) for piece in pieces]
+            while views:
+                written = os.writev(self.descriptor, views)
+                while views and written >= len(views[0]):
+                    written -= len(views.pop(0))
+                if written:
+                    views[0] = views[0][written:]
+
+    def end(self, item: FileEnds) -> None:
+        """Check that all of it is there, and that it is what was sent; else it is not kept."""
+        try:
+            self.receiving.end(item)
+        except BadRequest as error:
+            self.void()
+            raise BadRequest(f"{self.shown}: {error}") from None
+        self._flush()
+
+    def _flush(self) -> None:
+        direct, self._direct = self._direct, None
+        if direct is not None:
+            with self._kept_if_written():
+                direct.flush()
+
+    @contextmanager
+    def _kept_if_written(self) -> Generator[None]:
+        with explained(self.shown):
             try:
-                while views:
-                    written = os.writev(self.descriptor, views)
-                    self._unsynced += written
-                    while views and written >= len(views[0]):
-                        written -= len(views.pop(0))
-                    if written:
-                        views[0] = views[0][written:]
+                yield
             except OSError:
                 self.void()
                 raise
-            if self._unsynced >= _WRITEBACK:
-                _begin_writeback(self.descriptor, self.receiving.offset, self._unsynced)
-                self._unsynced = 0
 
     def sync(self, umask: int) -> None:
         """Give it its mode and time, and bring it to the disk."""
@@ -194,6 +216,9 @@ class Part:
         """Close it; unless it was finished or is to be found again, nothing is left of it."""
         if self.descriptor < 0:
             return
+        if self.kept:
+            with suppress(LoopsyError):
+                self._flush()  # to go on behind it
         descriptor, self.descriptor = self.descriptor, -1
         if not self.kept and not self.is_final:
             with suppress(LoopsyError):
@@ -233,9 +258,3 @@ def _lock(descriptor: int, shown: str) -> None:
 def _is_still(folder: Folder, name: bytes, descriptor: int) -> bool:
     found = folder.look(name)
     return found is not None and os.path.samestat(found, os.fstat(descriptor))
-
-
-def _begin_writeback(descriptor: int, end: int, length: int) -> None:
-    # Of pages that are still dirty, this advice only has Linux begin to write them.
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, end - length, length, os.POSIX_FADV_DONTNEED)

@@ -205,11 +205,10 @@ class Writer:
 
     def _complete(self, part: Part, path: bytes, ends: FileEnds) -> None:
         try:
-            part.receiving.end(ends)
-        except BadRequest as error:
-            part.void()
+            part.end(ends)
+        except BaseException:
             part.close()
-            raise BadRequest(f"{part.shown}: {error}") from None
+            raise
         finished = self.finished
         finished.parts.append(part)
         finished.changed[part.folder.identity] = part.folder
