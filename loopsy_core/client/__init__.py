@@ -8,9 +8,10 @@ from .attached import Attached, Drawn, Shown
 from .client import Client, open_client, open_client_over, open_host_client
 from .context import ContextChange, ContextEntry, SharedContext
 from .daemon import start_daemon
-from .files import Moved, Moving, Progress, Pulling, Sending, keep_moving
+from .files import Pulling, Sending
 from .jobs import Completed, Output, RunningJob
 from .messages import Inbox, Mailbox
+from .moving import Moved, Moving, Progress, keep_moving
 from .output import BEGINNING, SessionOutput
 from .session import RemoteSession
 from .tasks import TaskQueue, Work

@@ -85,6 +85,7 @@ class Client(FileCalls):
         """
         self._conversation = conversation
         self._peer = peer
+        self.by_our_node = peer is not None
         self._again = again
 
     def peer(self, name: str) -> Client:

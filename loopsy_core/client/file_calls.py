@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from loopsy_core.wire import FilePage, ListFiles
 
-from .files import Moved, Pulling, Sending, keep_moving
+from .files import Pulling, Sending
+from .moving import Moved, keep_moving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from loopsy_core.links import Call
     from loopsy_core.wire import FileInfo, Operation
 
-    from .files import AnyPath, Progress
+    from .moving import AnyPath, Progress
 
 __all__ = ["FileCalls"]
 
@@ -27,6 +28,9 @@ R = TypeVar("R")
 
 class FileCalls(ABC):
     """Whoever asks a node has these."""
+
+    by_our_node: bool
+    """Whether our node passes on what is asked here to another machine."""
 
     @abstractmethod
     async def ask(self, operation: Operation[R]) -> R:

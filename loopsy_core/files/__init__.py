@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .confine import Confinement, Place, last_name
 from .disk import Disk
-from .faults import readable
+from .faults import readable, sight, umask
 from .listing import list_place
 from .receiving import receive_files
 from .sending import send_files
@@ -24,4 +24,6 @@ __all__ = [
     "readable",
     "receive_files",
     "send_files",
+    "sight",
+    "umask",
 ]

@@ -85,3 +85,14 @@ def umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def sight() -> str:
+    """Return what tells processes apart that do not see the same files under the same paths."""
+    root = os.stat("/")
+    try:
+        mounts = os.readlink("/proc/self/ns/mnt")
+    except OSError:
+        mounts = ""
+    groups = " ".join(map(str, sorted({os.getegid(), *os.getgroups()})))
+    return f"{mounts} {root.st_dev} {root.st_ino} as {os.geteuid()} in {groups}"[:4096]

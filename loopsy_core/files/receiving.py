@@ -65,20 +65,22 @@ async def receive_files(
     into: bool = False,
     most: int | None = None,
     names: Collection[bytes] | None = None,
+    mask: int | None = None,
     on_came: OnCame = lambda _: None,
     on_kept: OnKept,
 ) -> FilesMoved:
     """Receive files at `place` until the sender has no more; return what is kept on disk.
 
     With `into` the place has to be a folder that is there. `most` is the size in bytes of the
-    largest file that is taken, and `names` are all that the sender may use in that folder, where
-    not any will do. Cancelled or failed, what was told as kept stays; an incomplete file is
-    under no name but a private one, and only if it is large enough to go on with later.
+    largest file that is taken, `names` are all that the sender may use in that folder, where not
+    any will do, and `mask` is the umask, if not this process's own. Cancelled or failed, what was
+    told as kept stays; an incomplete file is under no name but a private one, and only if it is
+    large enough to go on with later.
     """
     with one_error():
         writer = await disk.run(Writer, place, into=into, most=most, names=names)
         try:
-            receiver = _Receiver(stream, writer, disk, on_came, on_kept)
+            receiver = _Receiver(stream, writer, disk, mask, on_came, on_kept)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(receiver.write)
                 nursery.start_soon(receiver.settle)
@@ -90,14 +92,20 @@ async def receive_files(
 
 class _Receiver:
     def __init__(
-        self, stream: Stream, writer: Writer, disk: Disk, on_came: OnCame, on_kept: OnKept
+        self,
+        stream: Stream,
+        writer: Writer,
+        disk: Disk,
+        mask: int | None,
+        on_came: OnCame,
+        on_kept: OnKept,
     ) -> None:
         self._stream = stream
         self._writer = writer
         self._disk = disk
         self._on_came = on_came
         self._on_kept = on_kept
-        self._umask = umask()
+        self._umask = umask() if mask is None else mask
         self._put, self._said = trio.open_memory_channel[list[SenderItem | bytes]](AHEAD)
         self._hand_over, self._complete = trio.open_memory_channel[Finished](0)
         self.files = 0

@@ -34,6 +34,7 @@ from loopsy_core.wire import (
 
 from .acquaintance import Acquaintance
 from .approvals import Approvals
+from .carrying import Carrier
 from .discovery import discover
 from .door import Door
 from .grants import HTTP, LOCAL, Asker
@@ -94,6 +95,7 @@ class Node:
         self.relaying: Relaying
         self.jobs: Jobs
         self.files: Files
+        self.carrier: Carrier
         self._nursery = nursery
         self._started = time.monotonic()
         self._stopping = trio.Event()
@@ -351,6 +353,7 @@ async def open_node(
                 node.relaying = relaying
                 node.jobs = jobs
                 node.files = Files(config.transfer, home, identity.name)
+                node.carrier = Carrier(home)
                 keeper = Keeper(
                     door,
                     node.ways,

@@ -19,6 +19,7 @@ from loopsy_core.wire import (
     ApprovalList,
     AskPass,
     AttachSession,
+    CarryFiles,
     ConfigureRelay,
     DecideApproval,
     EndSession,
@@ -122,7 +123,7 @@ class Router:
     async def _route(self, asker: Asker, host: HostLink, asked: Asked, request: Request) -> object:
         identity = self._node.identity
         if asked.to is not None and asked.to not in (LOCAL_NAME, identity.id, identity.name):
-            return self._pass_to_machine(asker, asked, asked.to, request)
+            return await self._pass_to_machine(asker, asked, asked.to, request)
         if asked.op in _FOR_HOST:
             return await self._pass_to_host(asker, host, asked, request)
         if asked.op in Jobs.ops:
@@ -131,11 +132,15 @@ class Router:
             return await self._node.sharing.answer(asked, asker)
         return await self._act(asker, asked)
 
-    def _pass_to_machine(self, asker: Asker, asked: Asked, peer: str, request: Request) -> object:
+    async def _pass_to_machine(
+        self, asker: Asker, asked: Asked, peer: str, request: Request
+    ) -> object:
         if asker.contact is not None:
             # Trust goes from one machine to the next, and no further.
             raise Refused("only this machine's own user reaches other machines through it")
         conversation = self._node.machines.reach(peer)
+        if asked.op == CarryFiles.op:
+            return await self._node.carrier.carry(asked, conversation)
         asked.pass_on(conversation, asked.op, bytes(asked.params), on_end=request.end)
         return PASSED_ON
 
@@ -210,6 +215,8 @@ class Router:
                 return await node.files.push(asked, asker.contact)
             case PullFiles.op:
                 return await node.files.pull(asked, asker.contact)
+            case CarryFiles.op:
+                raise Refused("these files need not be carried anywhere", why="elsewhere")
             case ListKinds.op:
                 return node.kinds.list()
             case AddCommand.op:

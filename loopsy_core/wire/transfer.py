@@ -30,6 +30,7 @@ __all__ = [
     "FileKept",
     "FileSkipped",
     "FileTotal",
+    "FilesCarried",
     "FolderEnds",
     "LinkThere",
     "ReceiverItem",
@@ -138,6 +139,25 @@ class FileKept(msgspec.Struct, frozen=True, tag_field="type", tag="kept"):
     path: FilePath
     files: Offset
     bytes: Offset
+
+
+# From a node to its user, for whom it moves files (`CarryFiles`).
+
+
+class FilesCarried(msgspec.Struct, frozen=True):
+    """How far it is: since it was asked, but for `after`."""
+
+    path: FilePath
+    files: Offset
+    bytes: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    """What is sent anew counts twice, and is then taken back."""
+    total_files: Offset
+    total_bytes: Offset
+    after: FilePath | None
+    kept_files: Offset
+    kept_bytes: Offset
+    skipped: list[FileSkipped]
+    """Those that were not told before."""
 
 
 SenderItem: TypeAlias = (

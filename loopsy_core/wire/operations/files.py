@@ -13,6 +13,7 @@ import msgspec
 from ..operation import Offset, Operation
 
 __all__ = [
+    "CarryFiles",
     "FileInfo",
     "FilePage",
     "FilesListed",
@@ -107,3 +108,29 @@ class PullFiles(Operation[FilesMoved], frozen=True, kw_only=True):
     paths: Annotated[list[FilePath], msgspec.Meta(min_length=1, max_length=MOST_SOURCES)]
     after: FilePath | None = None
     """What has arrived already, up to this path of the stream; those files are not sent again."""
+
+
+class CarryFiles(Operation[FilesMoved], frozen=True, kw_only=True):
+    """Have our node itself send files to the machine that this is asked of, or fetch them.
+
+    So the bytes need not pass through whoever asks. It streams Items (`FilesCarried`). For this
+    machine's own user only, and only where the node sees the same files: it answers `Refused` with
+    `why` "elsewhere" where it does not.
+    """
+
+    op = "files.carry"
+    grant = "admin"
+    limited_as = "transfer"
+    about = "paths"
+    reply = FilesMoved
+
+    pull: bool
+    """Whether the files come here; else they go there."""
+    paths: Annotated[list[FilePath], msgspec.Meta(min_length=1, max_length=MOST_SOURCES)]
+    """Absolute, where they are paths of this machine."""
+    dest: FilePath
+    after: FilePath | None = None
+    """What has been kept already, up to this path of the stream."""
+    sight: Annotated[str, msgspec.Meta(max_length=4096)]
+    """Which files whoever asks sees (`loopsy_core.files.sight`)."""
+    umask: Mode
