@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Files"]
 
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = 3
 """Transfers of one contact; others wait for their turn. Each may have a hundred files open."""
 
 

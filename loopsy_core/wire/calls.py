@@ -45,8 +45,8 @@ CHUNK: Final = 65_000
 WIDE_CHUNK: Final = 4 * CHUNK
 """Bytes of one piece of a file, if there is credit for it: each costs a turn of every process that
 it passes, and fills four records."""
-WIDE: Final = 3 * (WIDE_CHUNK + PIECE_COST)
-"""What the window of a call that moves files may grow to: three such pieces. All that one contact
+WIDE: Final = 4 * (WIDE_CHUNK + PIECE_COST)
+"""What the window of a call that moves files may grow to: four such pieces. All that one contact
 may have run at once fit what a relay keeps for a connection that does not read (4 MiB)."""
 WIDE_CALLS: Final = frozenset({PushFiles.op, PullFiles.op})
 """Only those: a peer that reads nothing can have us queue a window of each call that is open."""

@@ -116,7 +116,7 @@ def test_the_window_of_a_call_that_moves_files_can_be_widened(op: str) -> None:
     receiver.hears(*sender.said())
     assert receiver.calls.consumed(call, WINDOW, WIDE)
     sender.hears(*receiver.said())
-    for _ in range(3):
+    for _ in range(4):
         assert sender.calls.piece(call) == WIDE_CHUNK
         sender.calls.send_data(call, WIDE_PIECE)
     assert sender.calls.piece(call) == -cost(b"")
@@ -131,8 +131,8 @@ def test_a_window_that_becomes_narrow_again_takes_no_credit_back() -> None:
     play.hears(Ask(1, "files.push", NOTHING), Data(1, bytes(WINDOW - cost(b""))))
     assert play.calls.consumed(1, WINDOW, WIDE)
     play.says(Credit(1, WINDOW + WIDE))
-    play.hears(*(Data(1, WIDE_PIECE) for _ in range(3)))
-    assert not play.calls.consumed(1, 2 * cost(WIDE_PIECE))
+    play.hears(*(Data(1, WIDE_PIECE) for _ in range(4)))
+    assert not play.calls.consumed(1, 3 * cost(WIDE_PIECE))
     assert play.calls.consumed(1, cost(WIDE_PIECE))
     play.says(Credit(1, WINDOW + WIDE + WINDOW))
 
