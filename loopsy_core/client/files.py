@@ -9,7 +9,7 @@ import trio
 
 from loopsy_core.errors import BadRequest
 from loopsy_core.files import find_sources, last_name, receive_files, send_files, sight, umask
-from loopsy_core.wire import CarryFiles, PullFiles, PushFiles, read_reply
+from loopsy_core.wire import CarryFiles, FetchFiles, PullFiles, PushFiles, SendFiles, read_reply
 
 from .moving import AnyPath, Moved, Moving, Progress, absolute
 
@@ -48,8 +48,7 @@ class Sending(Moving):
         self._into = len(self._paths) > 1 or self._dest.endswith(b"/")
 
     def _order(self) -> CarryFiles:
-        return CarryFiles(
-            pull=False,
+        return SendFiles(
             paths=[absolute(path) for path in self._paths],
             dest=self._dest,
             after=self.after,
@@ -98,8 +97,7 @@ class Pulling(Moving):
         self._into = len(self._paths) > 1 or self._dest.endswith(b"/")
 
     def _order(self) -> CarryFiles:
-        return CarryFiles(
-            pull=True,
+        return FetchFiles(
             paths=self._paths,
             dest=absolute(self._dest),
             after=self.after,

@@ -6,14 +6,14 @@ round. Where we see the same files, we may as well do all of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 import trio
 
 from loopsy_core.errors import Refused
 from loopsy_core.files import sight
 from loopsy_core.kit import one_error
-from loopsy_core.wire import CarryFiles, FilesMoved, decode
+from loopsy_core.wire import FetchFiles, FilesMoved, SendFiles, decode
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -36,6 +36,8 @@ TOLD_EVERY: Final = 0.05
 class Carrier:
     """One for a node."""
 
+    ops: ClassVar = frozenset((SendFiles.op, FetchFiles.op))
+
     def __init__(self, home: Home) -> None:
         """Move anything but what is in `home`."""
         self._home = home
@@ -43,7 +45,11 @@ class Carrier:
 
     async def carry(self, asked: Asked, peer: Conversation) -> FilesMoved:
         """Move files as `asked`, over `peer`, and tell how far it is."""
-        request = decode(asked.params, CarryFiles)
+        request: SendFiles | FetchFiles
+        if asked.op == SendFiles.op:
+            request = decode(asked.params, SendFiles)
+        else:
+            request = decode(asked.params, FetchFiles)
         if request.sight != sight():
             raise Refused("the node sees other files than you do", why="elsewhere")
         async with self._turns:
@@ -58,10 +64,10 @@ class Carrier:
             await teller.tell_all()
         return FilesMoved(moved.files, moved.bytes)
 
-    def _moving(self, request: CarryFiles) -> Moving:
+    def _moving(self, request: SendFiles | FetchFiles) -> Moving:
         from loopsy_core.client import Pulling, Sending
 
-        if request.pull:
+        if isinstance(request, FetchFiles):
             return Pulling(request.paths, request.dest, home=self._home, mask=request.umask)
         return Sending(request.paths, request.dest, home=self._home)
 

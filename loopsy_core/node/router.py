@@ -19,10 +19,10 @@ from loopsy_core.wire import (
     ApprovalList,
     AskPass,
     AttachSession,
-    CarryFiles,
     ConfigureRelay,
     DecideApproval,
     EndSession,
+    FetchFiles,
     Forget,
     GrantPeer,
     GrantPhone,
@@ -54,6 +54,7 @@ from loopsy_core.wire import (
     RevokePhone,
     RotateKey,
     RunJob,
+    SendFiles,
     SessionList,
     ShowHistory,
     ShowRelay,
@@ -69,6 +70,7 @@ from loopsy_core.wire import (
     encode,
 )
 
+from .carrying import Carrier
 from .machines import LOCAL_NAME
 from .recording import Request
 from .sharing import Sharing
@@ -139,7 +141,7 @@ class Router:
             # Trust goes from one machine to the next, and no further.
             raise Refused("only this machine's own user reaches other machines through it")
         conversation = self._node.machines.reach(peer)
-        if asked.op == CarryFiles.op:
+        if asked.op in Carrier.ops:
             return await self._node.carrier.carry(asked, conversation)
         asked.pass_on(conversation, asked.op, bytes(asked.params), on_end=request.end)
         return PASSED_ON
@@ -215,7 +217,7 @@ class Router:
                 return await node.files.push(asked, asker.contact)
             case PullFiles.op:
                 return await node.files.pull(asked, asker.contact)
-            case CarryFiles.op:
+            case SendFiles.op | FetchFiles.op:
                 raise Refused("these files need not be carried anywhere", why="elsewhere")
             case ListKinds.op:
                 return node.kinds.list()

@@ -141,7 +141,7 @@ class FileKept(msgspec.Struct, frozen=True, tag_field="type", tag="kept"):
     bytes: Offset
 
 
-# From a node to its user, for whom it moves files (`CarryFiles`).
+# From a node to its user, for whom it moves files (`SendFiles`, `FetchFiles`).
 
 
 class FilesCarried(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from ..operation import Offset, Operation
 
 __all__ = [
     "CarryFiles",
+    "FetchFiles",
     "FileInfo",
     "FilePage",
     "FilesListed",
@@ -21,6 +22,7 @@ __all__ = [
     "ListFiles",
     "PullFiles",
     "PushFiles",
+    "SendFiles",
 ]
 
 MOST_SOURCES: Final = 4096
@@ -111,26 +113,35 @@ class PullFiles(Operation[FilesMoved], frozen=True, kw_only=True):
 
 
 class CarryFiles(Operation[FilesMoved], frozen=True, kw_only=True):
-    """Have our node itself send files to the machine that this is asked of, or fetch them.
+    """Have our node itself move files between here and the machine that this is asked of.
 
     So the bytes need not pass through whoever asks. It streams Items (`FilesCarried`). For this
     machine's own user only, and only where the node sees the same files: it answers `Refused` with
     `why` "elsewhere" where it does not.
     """
 
-    op = "files.carry"
-    grant = "admin"
     limited_as = "transfer"
     about = "paths"
     reply = FilesMoved
 
-    pull: bool
-    """Whether the files come here; else they go there."""
     paths: Annotated[list[FilePath], msgspec.Meta(min_length=1, max_length=MOST_SOURCES)]
-    """Absolute, where they are paths of this machine."""
     dest: FilePath
     after: FilePath | None = None
     """What has been kept already, up to this path of the stream."""
     sight: Annotated[str, msgspec.Meta(max_length=4096)]
     """Which files whoever asks sees (`loopsy_core.files.sight`)."""
     umask: Mode
+
+
+class SendFiles(CarryFiles, frozen=True, kw_only=True):
+    """Send what is at `paths`, which are absolute, as `PushFiles` does."""
+
+    op = "files.send"
+    grant = "admin"
+
+
+class FetchFiles(CarryFiles, frozen=True, kw_only=True):
+    """Fetch what is at `paths` there to `dest`, which is absolute, as `PullFiles` does."""
+
+    op = "files.fetch"
+    grant = "admin"

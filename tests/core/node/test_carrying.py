@@ -13,7 +13,7 @@ import trio
 from loopsy_core.client import Moving, Progress, Pulling, Sending, keep_moving
 from loopsy_core.client import files as files_of_client
 from loopsy_core.errors import BadRequest, NotFound, Refused
-from loopsy_core.wire import CarryFiles
+from loopsy_core.wire import SendFiles
 from tests.core.node.machines_world import Machine, home_of, open_machine, pair, reached
 from tests.world import PATIENCE
 
@@ -81,7 +81,7 @@ async def test_our_node_moves_what_its_user_would_hand_to_it(tmp_path: Path, way
             assert (
                 steps[-1].bytes == moved.bytes == len(LARGE) + sum(len(str(n)) for n in range(40))
             )
-            assert asked_of(near) == ["files.carry"]
+            assert asked_of(near) == [f"files.{'send' if way == 'send' else 'fetch'}"]
             assert asked_of(far) == ["files.push" if way == "send" else "files.pull"]
 
 
@@ -97,7 +97,9 @@ async def test_who_sees_other_files_than_the_node_moves_them_as_well(
             await move(near, way, [source / "one"], dest)
             assert (dest / "one").read_bytes() == LARGE
             asked = asked_of(near)
-            assert asked == ["files.carry", "files.push" if way == "send" else "files.pull"]
+            assert asked == (
+                ["files.send", "files.push"] if way == "send" else ["files.fetch", "files.pull"]
+            )
 
 
 @pytest.mark.parametrize("way", ["send", "pull"])
@@ -127,7 +129,7 @@ async def test_it_goes_on_where_a_lost_connection_has_left_it(tmp_path: Path, wa
             assert (dest / "one").read_bytes() == LARGE
             assert (moved.files, moved.bytes) == (1, len(LARGE))
             assert cuts
-            assert asked_of(near).count("files.carry") > 1
+            assert len(asked_of(near)) > 1
 
 
 async def test_paths_begin_where_the_user_is(
@@ -179,7 +181,7 @@ async def test_what_cannot_be_moved_is_told_in_words(tmp_path: Path, way: str) -
 async def test_nobody_else_has_a_node_carry_files(tmp_path: Path) -> None:
     with trio.fail_after(PATIENCE):
         async with two_machines(tmp_path) as (near, _):
-            order = CarryFiles(pull=False, paths=[b"/etc/hosts"], dest=b"x", sight="", umask=0)
+            order = SendFiles(paths=[b"/etc/hosts"], dest=b"x", sight="", umask=0)
             with pytest.raises(Refused, match="carried"):
                 await near.client.ask(order)
             conversation = near.node.machines.reach("far")
