@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.world import holder_of
+from tests.world import PATIENCE, holder_of
 
 if TYPE_CHECKING:
     from tests.cli.command_line import CommandLine
@@ -212,12 +213,21 @@ def test_several_sessions_are_removed_at_once_or_all_that_have_ended(loopsy: Com
     assert [session["name"] for session in listed] == ["pet"]
 
 
+def wait_recorded(loopsy: CommandLine, shown: bytes) -> None:
+    """Wait until what a session shows is on disk, which is a little behind."""
+    until = time.monotonic() + PATIENCE
+    while not any(shown in record.read_bytes() for record in loopsy.home.sessions.glob("????????")):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def test_a_session_that_died_with_its_host_is_lost_and_says_why(loopsy: CommandLine) -> None:
     loopsy.session("sh", "-c", "echo last words; exec cat", name="pet")
     shell = loopsy.on_terminal("attach", "pet")
     shell.see_text("last words")
     host = holder_of(loopsy.home.host_lock)
     assert host is not None
+    wait_recorded(loopsy, b"last words")
     os.kill(host, signal.SIGKILL)
     assert shell.exit_code() == 0
     why = "its session host ended before it"

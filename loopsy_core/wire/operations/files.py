@@ -120,7 +120,6 @@ class CarryFiles(Operation[FilesMoved], frozen=True, kw_only=True):
     `why` "elsewhere" where it does not.
     """
 
-    limited_as = "transfer"
     about = "paths"
     reply = FilesMoved
 

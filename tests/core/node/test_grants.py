@@ -37,6 +37,7 @@ from loopsy_core.wire import (
     EndSession,
     ExtendTask,
     FailTask,
+    FetchFiles,
     FinishTask,
     Forget,
     GetContext,
@@ -72,6 +73,7 @@ from loopsy_core.wire import (
     RevokePhone,
     RotateKey,
     RunJob,
+    SendFiles,
     SendMessage,
     SetContext,
     ShowHistory,
@@ -160,6 +162,8 @@ REQUESTS: Final[dict[str, Operation[object]]] = {
         ListFiles(path=b"/"),
         PushFiles(path=b"/"),
         PullFiles(paths=[b"/"]),
+        SendFiles(paths=[b"/"], dest=b"/", sight="", umask=0o022),
+        FetchFiles(paths=[b"/"], dest=b"/", sight="", umask=0o022),
     )
 }
 NEEDED: Final = {  # as PROTOCOL.md has it, written out again
@@ -226,6 +230,8 @@ NEEDED: Final = {  # as PROTOCOL.md has it, written out again
         "peers.remove",
         "peers.rename",
         "peers.grant",
+        "files.send",
+        "files.fetch",
     },
 }
 
