@@ -9,7 +9,7 @@ import trio
 
 from loopsy_core.errors import BadRequest
 from loopsy_core.files import find_sources, last_name, receive_files, send_files, sight, umask
-from loopsy_core.wire import CarryFiles, FetchFiles, PullFiles, PushFiles, SendFiles, read_reply
+from loopsy_core.wire import FetchFiles, PullFiles, PushFiles, SendFiles, read_reply
 
 from .moving import AnyPath, Moved, Moving, Progress, absolute
 
@@ -47,13 +47,12 @@ class Sending(Moving):
         self._dest = os.fsencode(dest)
         self._into = len(self._paths) > 1 or self._dest.endswith(b"/")
 
-    def _order(self) -> CarryFiles:
+    def _order(self) -> SendFiles:
         return SendFiles(
             paths=[absolute(path) for path in self._paths],
             dest=self._dest,
             after=self.after,
             sight=sight(),
-            umask=umask(),
         )
 
     async def _move(self, client: Way) -> Moved:
@@ -96,7 +95,7 @@ class Pulling(Moving):
         self._dest = os.fsencode(dest) or b"."
         self._into = len(self._paths) > 1 or self._dest.endswith(b"/")
 
-    def _order(self) -> CarryFiles:
+    def _order(self) -> FetchFiles:
         return FetchFiles(
             paths=self._paths,
             dest=absolute(self._dest),

@@ -21,7 +21,7 @@ from loopsy_core.errors import Busy, Gone, NotFound, Refused
 from loopsy_core.files import Confinement, Disk
 from loopsy_core.home import Home
 from loopsy_core.kit import Backoff
-from loopsy_core.wire import CarryFiles, Hello, Item, read_reply
+from loopsy_core.wire import FetchFiles, Hello, Item, SendFiles, read_reply
 from loopsy_core.wire.transfer import (
     FileAgain,
     FileBegins,
@@ -131,7 +131,7 @@ class Moving(ABC):
         """Move what is left ourselves."""
 
     @abstractmethod
-    def _order(self) -> CarryFiles:
+    def _order(self) -> SendFiles | FetchFiles:
         """Return what to ask of our node."""
 
     async def _have_carried(self, client: Way) -> Moved:

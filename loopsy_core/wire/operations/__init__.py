@@ -18,5 +18,5 @@ OPERATIONS: Final[dict[str, type[Operation[object]]]] = {
     kind.op: cast("type[Operation[object]]", kind)
     for file in (node, sessions, kinds, phones, peers, jobs, context, messages, tasks, files)
     for kind in (getattr(file, name) for name in file.__all__)
-    if isinstance(kind, type) and issubclass(kind, Operation) and hasattr(kind, "op")
+    if isinstance(kind, type) and issubclass(kind, Operation)
 }

@@ -13,7 +13,6 @@ import msgspec
 from ..operation import Offset, Operation
 
 __all__ = [
-    "CarryFiles",
     "FetchFiles",
     "FileInfo",
     "FilePage",
@@ -112,7 +111,7 @@ class PullFiles(Operation[FilesMoved], frozen=True, kw_only=True):
     """What has arrived already, up to this path of the stream; those files are not sent again."""
 
 
-class CarryFiles(Operation[FilesMoved], frozen=True, kw_only=True):
+class _CarryFiles(Operation[FilesMoved], frozen=True, kw_only=True):
     """Have our node itself move files between here and the machine that this is asked of.
 
     So the bytes need not pass through whoever asks. It streams Items (`FilesCarried`). For this
@@ -129,18 +128,19 @@ class CarryFiles(Operation[FilesMoved], frozen=True, kw_only=True):
     """What has been kept already, up to this path of the stream."""
     sight: Annotated[str, msgspec.Meta(max_length=4096)]
     """Which files whoever asks sees (`loopsy_core.files.sight`)."""
-    umask: Mode
 
 
-class SendFiles(CarryFiles, frozen=True, kw_only=True):
+class SendFiles(_CarryFiles, frozen=True, kw_only=True):
     """Send what is at `paths`, which are absolute, as `PushFiles` does."""
 
     op = "files.send"
     grant = "admin"
 
 
-class FetchFiles(CarryFiles, frozen=True, kw_only=True):
+class FetchFiles(_CarryFiles, frozen=True, kw_only=True):
     """Fetch what is at `paths` there to `dest`, which is absolute, as `PullFiles` does."""
 
     op = "files.fetch"
     grant = "admin"
+
+    umask: Mode

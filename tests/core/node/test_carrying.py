@@ -181,7 +181,7 @@ async def test_what_cannot_be_moved_is_told_in_words(tmp_path: Path, way: str) -
 async def test_nobody_else_has_a_node_carry_files(tmp_path: Path) -> None:
     with trio.fail_after(PATIENCE):
         async with two_machines(tmp_path) as (near, _):
-            order = SendFiles(paths=[b"/etc/hosts"], dest=b"x", sight="", umask=0)
+            order = SendFiles(paths=[b"/etc/hosts"], dest=b"x", sight="")
             with pytest.raises(Refused, match="carried"):
                 await near.client.ask(order)
             conversation = near.node.machines.reach("far")

@@ -162,7 +162,7 @@ REQUESTS: Final[dict[str, Operation[object]]] = {
         ListFiles(path=b"/"),
         PushFiles(path=b"/"),
         PullFiles(paths=[b"/"]),
-        SendFiles(paths=[b"/"], dest=b"/", sight="", umask=0o022),
+        SendFiles(paths=[b"/"], dest=b"/", sight=""),
         FetchFiles(paths=[b"/"], dest=b"/", sight="", umask=0o022),
     )
 }
